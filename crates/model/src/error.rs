@@ -1,0 +1,153 @@
+//! The catalogue of error codes and the classes that decide what happens next.
+//!
+//! A code is a promise: scripts compare it, `docs/errors/<code>.md` explains it, and a retired one is never used
+//! for something else. Library crates keep error enums of their own and map each variant to a code through
+//! [`Coded`].
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of failure an error is; decides retry, severity and escalation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// A credential is missing, wrong or lacks a permission.
+    AuthenticationFailed,
+    /// Too many calls; try again later.
+    RateLimitExceeded,
+    /// The caller must change the call.
+    InvalidRequest,
+    /// The serving side failed; the same call may work later.
+    ServerError,
+    /// No answer in time.
+    Timeout,
+    /// The content breaks a rule and needs a person.
+    DataValidationFailed,
+    /// A sync run did not finish.
+    SyncFailed,
+}
+
+impl ErrorClass {
+    /// Tells whether the same call can succeed later without a change.
+    pub const fn is_transient(self) -> bool {
+        matches!(self, Self::RateLimitExceeded | Self::ServerError | Self::Timeout | Self::SyncFailed)
+    }
+}
+
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $name:ident $wire:literal $class:ident;)*) => {
+        /// Names every error a caller can get. Wire form `area.reason`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ErrorCode { $($(#[$doc])* $name,)* }
+
+        impl ErrorCode {
+            /// Every code, in the order of the catalogue.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The code as it stands on the wire and in `docs/errors/`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $wire,)* }
+            }
+
+            /// The class of the code.
+            pub const fn class(self) -> ErrorClass {
+                match self { $(Self::$name => ErrorClass::$class,)* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// The body is no valid JSON, or the request line or headers make no sense.
+    RequestMalformed "request.malformed" InvalidRequest;
+    /// One or more fields are wrong; `errors` lists them all.
+    RequestInvalid "request.invalid" InvalidRequest;
+    /// The body is larger than the limit.
+    RequestTooLarge "request.too_large" InvalidRequest;
+    /// The media type is not one that this route reads.
+    RequestUnsupportedMediaType "request.unsupported_media_type" InvalidRequest;
+    /// No such route.
+    RequestRouteNotFound "request.route_not_found" InvalidRequest;
+    /// The route exists, but not with this method.
+    RequestMethodNotAllowed "request.method_not_allowed" InvalidRequest;
+    /// The request did not arrive or finish in time.
+    RequestTimeout "request.timeout" Timeout;
+    /// Too many requests.
+    RequestRateLimited "request.rate_limited" RateLimitExceeded;
+    /// The idempotency key was used before with another request.
+    RequestIdempotencyMismatch "request.idempotency_mismatch" InvalidRequest;
+    /// A request with the same idempotency key is still running.
+    RequestIdempotencyInProgress "request.idempotency_in_progress" RateLimitExceeded;
+    /// No bearer token was sent.
+    AuthMissing "auth.missing" AuthenticationFailed;
+    /// The bearer token is unknown, revoked or expired.
+    AuthInvalid "auth.invalid" AuthenticationFailed;
+    /// The token's role does not allow this.
+    AuthForbidden "auth.forbidden" AuthenticationFailed;
+    /// The webhook call could not be verified.
+    IngestUnauthorized "ingest.unauthorized" AuthenticationFailed;
+    /// No such source, or it is switched off.
+    SourceNotFound "source.not_found" InvalidRequest;
+    /// No such event in this tenant.
+    EventNotFound "event.not_found" InvalidRequest;
+    /// The event is larger than the limit.
+    EventTooLarge "event.too_large" InvalidRequest;
+    /// No such inbound request in this tenant.
+    InboundNotFound "inbound.not_found" InvalidRequest;
+    /// No such endpoint in this tenant.
+    EndpointNotFound "endpoint.not_found" InvalidRequest;
+    /// The endpoint is switched off, so nothing is sent to it.
+    EndpointInactive "endpoint.inactive" InvalidRequest;
+    /// The endpoint was changed by somebody else since it was read.
+    EndpointVersionConflict "endpoint.version_conflict" InvalidRequest;
+    /// No such delivery in this tenant.
+    DeliveryNotFound "delivery.not_found" InvalidRequest;
+    /// No such token in this tenant.
+    TokenNotFound "token.not_found" InvalidRequest;
+    /// A token cannot revoke itself, so that nobody locks the last door behind them.
+    TokenSelfRevocation "token.self_revocation" InvalidRequest;
+    /// No such dead letter.
+    DeadLetterNotFound "dead_letter.not_found" InvalidRequest;
+    /// The disk or the configured ceiling is full; nothing was stored.
+    StoreFull "store.full" ServerError;
+    /// The store cannot be reached or is too busy; nothing is known to be stored.
+    StoreUnavailable "store.unavailable" ServerError;
+    /// The hub is stopping and takes no new work.
+    HubDraining "hub.draining" ServerError;
+    /// Something failed that the caller cannot mend.
+    ServerInternal "server.internal" ServerError;
+}
+
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An error that has a place in the catalogue.
+pub trait Coded {
+    /// The catalogue code.
+    fn code(&self) -> ErrorCode;
+
+    /// The class of the code.
+    fn class(&self) -> ErrorClass {
+        self.code().class()
+    }
+}
+
+/// One bad field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldError {
+    /// JSON pointer to the field, `""` for the whole body; `header:NAME`, `query:NAME` and `path:NAME` elsewhere.
+    pub pointer: String,
+    /// Short stable reason, such as `required` or `too_long`.
+    pub code: String,
+    /// What is wrong and what would be right.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// Makes a field error.
+    pub fn new(pointer: impl Into<String>, code: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), code: code.into(), detail: detail.into() }
+    }
+}
