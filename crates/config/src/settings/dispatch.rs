@@ -1,0 +1,87 @@
+//! `[dispatch]`: outbound deliveries, their retries and limits. Used by the dispatch engine.
+
+use std::time::Duration;
+
+use crate::error::Problem;
+use crate::reader::{Section, bounds};
+use crate::syntax;
+
+/// Holds `[dispatch]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DispatchSettings {
+    /// `timeout_ms`: limit of one attempt from connecting to the end of the response, 100 ms to 120 s.
+    /// Default 10 s.
+    pub timeout: Duration,
+    /// `max_attempts`: attempts of one delivery including the first, 1 to 100. Default 5.
+    pub max_attempts: u32,
+    /// `backoff_ms`: waits before the second, third, … attempt, each up to 7 days; the last one repeats.
+    /// Default 5, 10, 20 and 40 s.
+    pub backoff: Vec<Duration>,
+    /// `jitter`: share by which a wait is spread at random, 0.0 to 1.0. Default 0.2.
+    pub jitter: f64,
+    /// `in_flight_per_endpoint`: attempts open at once to one endpoint, 1 to 1000. Default 5.
+    pub in_flight_per_endpoint: usize,
+    /// `in_flight_total`: attempts open at once altogether, 1 to 100000. Default 1024.
+    pub in_flight_total: usize,
+    /// `user_agent`: value of the `User-Agent` header. Default: the program's name and version.
+    pub user_agent: Option<String>,
+    /// `https_only`: refuses endpoints with plain http URLs. Default false.
+    pub https_only: bool,
+}
+
+impl Default for DispatchSettings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            max_attempts: 5,
+            backoff: [5, 10, 20, 40].map(Duration::from_secs).to_vec(),
+            jitter: 0.2,
+            in_flight_per_endpoint: 5,
+            in_flight_total: 1024,
+            user_agent: None,
+            https_only: false,
+        }
+    }
+}
+
+impl DispatchSettings {
+    pub(crate) fn read(mut section: Section<'_>) -> Self {
+        let s = &mut section;
+        let d = Self::default();
+        let per_endpoint = bounds(1, 1000, "attempts");
+        let total = bounds(1, 100_000, "attempts");
+        let timeout_ms =
+            s.number("timeout_ms", bounds(100, 120_000, "milliseconds"), d.timeout.as_millis() as u64);
+        let read = Self {
+            timeout: Duration::from_millis(timeout_ms),
+            max_attempts: s.number("max_attempts", bounds(1, 100, "attempts"), u64::from(d.max_attempts))
+                as u32,
+            backoff: read_backoff(s).unwrap_or(d.backoff),
+            jitter: s.fraction("jitter", d.jitter),
+            in_flight_per_endpoint: s.number(
+                "in_flight_per_endpoint",
+                per_endpoint,
+                d.in_flight_per_endpoint as u64,
+            ) as usize,
+            in_flight_total: s.number("in_flight_total", total, d.in_flight_total as u64) as usize,
+            user_agent: s.parsed("user_agent", syntax::header_text),
+            https_only: s.flag("https_only", d.https_only),
+        };
+        section.finish(|_| None);
+        read
+    }
+}
+
+fn read_backoff(section: &mut Section<'_>) -> Option<Vec<Duration>> {
+    let origin = section.place("backoff_ms");
+    let waits = section.numbers("backoff_ms", bounds(0, 7 * 86_400_000, "milliseconds"))?;
+    if (1..=100).contains(&waits.len()) {
+        return Some(waits.into_iter().map(Duration::from_millis).collect());
+    }
+    let problem = Problem::new("must hold 1 to 100 waits", "write for example [5000, 10000, 20000, 40000]");
+    // Faulty elements are left out and already reported; only a list given empty is news.
+    if waits.len() > 100 || !section.has_faults_below("backoff_ms") {
+        section.fault("backoff_ms", origin, problem);
+    }
+    None
+}
