@@ -1,0 +1,98 @@
+//! A vetted URL in the form the client sends to. Built once when an endpoint is loaded, cloned per request; the hot
+//! path never parses a URL.
+
+use std::fmt;
+
+use http::Uri;
+use http::uri::Scheme;
+use url::Url;
+
+use crate::egress::{EgressPolicy, UrlRefused};
+
+/// A URL that passed [`EgressPolicy::check_url`]. Cheap to clone.
+///
+/// `Debug` and [`Target::origin`] leave out path and query, which often hold tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    uri: Uri,
+}
+
+impl Target {
+    /// The longest URL accepted, in bytes.
+    pub const MAX_BYTES: usize = 8 * 1024;
+
+    /// Parses and vets a URL.
+    ///
+    /// # Errors
+    /// [`UrlRefused`] says what is wrong with it.
+    pub fn parse(text: &str, policy: &EgressPolicy) -> Result<Self, UrlRefused> {
+        if text.len() > Self::MAX_BYTES {
+            return Err(UrlRefused::TooLong { limit: Self::MAX_BYTES });
+        }
+        let url = Url::parse(text).map_err(|_| UrlRefused::Malformed)?;
+        Self::from_url(&url, policy)
+    }
+
+    /// Vets a parsed URL.
+    ///
+    /// # Errors
+    /// [`UrlRefused`] says what is wrong with it.
+    pub fn from_url(url: &Url, policy: &EgressPolicy) -> Result<Self, UrlRefused> {
+        policy.check_url(url)?;
+        if url.as_str().len() > Self::MAX_BYTES {
+            return Err(UrlRefused::TooLong { limit: Self::MAX_BYTES });
+        }
+        let uri = Uri::try_from(url.as_str()).map_err(|_| UrlRefused::Malformed)?;
+        if uri.host().is_none_or(str::is_empty) {
+            return Err(UrlRefused::NoHost);
+        }
+        Ok(Self { uri })
+    }
+
+    /// The URL as the client sends it.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// The host name or address, an IPv6 address without brackets.
+    pub fn host(&self) -> &str {
+        bare_host(&self.uri)
+    }
+
+    /// The port, the scheme's own when the URL names none.
+    pub fn port(&self) -> u16 {
+        port_of(&self.uri)
+    }
+
+    /// Scheme, host and port: what may stand in logs.
+    pub fn origin(&self) -> String {
+        format!("{}://{}", self.uri.scheme_str().unwrap_or_default(), self.authority())
+    }
+
+    pub(crate) fn into_uri(self) -> Uri {
+        self.uri
+    }
+
+    fn authority(&self) -> &str {
+        self.uri.authority().map_or("", |authority| authority.as_str())
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Target").field(&self.origin()).finish()
+    }
+}
+
+pub(crate) fn is_https(uri: &Uri) -> bool {
+    uri.scheme() == Some(&Scheme::HTTPS)
+}
+
+pub(crate) fn bare_host(uri: &Uri) -> &str {
+    let host = uri.host().unwrap_or_default();
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+}
+
+pub(crate) fn port_of(uri: &Uri) -> u16 {
+    uri.port_u16().unwrap_or(if is_https(uri) { 443 } else { 80 })
+}
