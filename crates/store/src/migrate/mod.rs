@@ -1,0 +1,46 @@
+//! The one migration history. Each file is forward-only and applied in a transaction of its own.
+
+use crate::Dialect;
+
+/// One step of the schema.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Migration {
+    pub(crate) version: i64,
+    pub(crate) name: &'static str,
+    text: &'static str,
+}
+
+/// All steps, oldest first.
+pub(crate) const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "initial", text: include_str!("../../migrations/0001_initial.sql") }];
+
+/// The newest schema version this program knows.
+pub(crate) fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
+/// A figure that changes with the text of any migration, for the tests' template databases.
+pub(crate) fn fingerprint() -> u64 {
+    let bytes = MIGRATIONS.iter().flat_map(|migration| migration.text.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Where the applied versions are kept; the same statement on both databases.
+pub(crate) const CREATE_HISTORY: &str = "CREATE TABLE IF NOT EXISTS schema_migrations \
+     (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)";
+
+impl Migration {
+    /// The SQL for one database.
+    pub(crate) fn sql(&self, dialect: Dialect) -> String {
+        let (drop, keep) = match dialect {
+            Dialect::Sqlite => ("--@postgres", "--@sqlite"),
+            Dialect::Postgres => ("--@sqlite", "--@postgres"),
+        };
+        let lines = self.text.lines().filter(|line| !line.ends_with(drop));
+        let text = lines.map(|line| line.trim_end_matches(keep)).collect::<Vec<_>>().join("\n");
+        match dialect {
+            Dialect::Sqlite => text,
+            Dialect::Postgres => text.replace(" BLOB", " BYTEA").replace(" TEXT", " TEXT COLLATE \"C\""),
+        }
+    }
+}

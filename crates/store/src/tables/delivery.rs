@@ -1,0 +1,391 @@
+//! Deliveries and attempts. The latest attempt lives in the delivery's row, earlier ones in `attempts`: a delivery that
+//! succeeds at once costs one row.
+
+use trunkline_model::{AttemptId, DeliveryId, EndpointId, Seq, Shard, Tenant, Timestamp};
+
+use super::select::Select;
+use crate::{ReadError, Row, Statement, Store, Value, params};
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeliveryState {
+    /// Another attempt is due at `next_attempt_at`.
+    Pending,
+    /// The endpoint took it.
+    Succeeded,
+    /// All attempts failed.
+    Exhausted,
+    /// Given up without success; `reason` says why.
+    Cancelled,
+}
+
+impl DeliveryState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Succeeded, Self::Exhausted, Self::Cancelled];
+
+    /// The stored form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Succeeded => "succeeded",
+            Self::Exhausted => "exhausted",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads the stored form.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
+    /// Whether nothing more will happen by itself.
+    pub const fn is_terminal(self) -> bool {
+        !matches!(self, Self::Pending)
+    }
+}
+
+/// The outcome of one HTTP try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptOutcome {
+    /// Its id.
+    pub id: AttemptId,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration_us: i64,
+    /// HTTP status, when an answer came.
+    pub status: Option<i64>,
+    /// Why it failed; `None` on success.
+    pub error_class: Option<String>,
+    /// What went wrong, for people.
+    pub error: Option<String>,
+    /// Status line, headers and the beginning of the body, at most 16 KiB.
+    pub response_head: Option<String>,
+}
+
+/// One event owed to one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Who owns it.
+    pub tenant: Tenant,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// Shard of the event.
+    pub shard: Shard,
+    /// Place of the event in the shard.
+    pub seq: Seq,
+    /// Id of the event.
+    pub event_id: String,
+    /// Type of the event.
+    pub event_type: String,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Why it was cancelled, or why it is still pending.
+    pub reason: Option<String>,
+    /// When it was planned.
+    pub created_at: Timestamp,
+    /// When the next attempt is due; only while pending.
+    pub next_attempt_at: Option<Timestamp>,
+    /// When it reached its last state.
+    pub finished_at: Option<Timestamp>,
+    /// Attempts made.
+    pub n_attempts: i64,
+    /// The latest attempt.
+    pub latest: Option<AttemptOutcome>,
+}
+
+/// One attempt with its number, from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+    /// Its number, from 1.
+    pub number: i64,
+    /// What came of it.
+    pub outcome: AttemptOutcome,
+}
+
+const COLUMNS: &str = "id, tenant, endpoint_id, shard, seq, event_id, event_type, state, reason, created_at, \
+     next_attempt_at, finished_at, n_attempts, attempt_id, started_at, duration_us, status, error_class, error, \
+     response_head";
+
+fn outcome(row: &mut Row) -> Result<Option<AttemptOutcome>, ReadError> {
+    let (id, started_at, duration_us) = (row.opt_text()?, row.opt_time()?, row.opt_int()?);
+    let (status, error_class, error) = (row.opt_int()?, row.opt_text()?, row.opt_text()?);
+    let response_head = row.opt_text()?;
+    Ok(id.map(|id| AttemptOutcome {
+        id: AttemptId::from_text(id),
+        started_at: started_at.unwrap_or_default(),
+        duration_us: duration_us.unwrap_or_default(),
+        status,
+        error_class,
+        error,
+        response_head,
+    }))
+}
+
+fn delivery_row(mut row: Row) -> Result<DeliveryRow, ReadError> {
+    Ok(DeliveryRow {
+        id: DeliveryId::from_text(row.text()?),
+        tenant: Tenant::from_stored(&row.text()?),
+        endpoint_id: EndpointId::from_text(row.text()?),
+        shard: row.int()?,
+        seq: row.int()?,
+        event_id: row.text()?,
+        event_type: row.text()?,
+        state: DeliveryState::parse(&row.text()?)
+            .ok_or(ReadError::Stored { what: "delivery state", source: "unknown state".into() })?,
+        reason: row.opt_text()?,
+        created_at: row.time()?,
+        next_attempt_at: row.opt_time()?,
+        finished_at: row.opt_time()?,
+        n_attempts: row.int()?,
+        latest: outcome(&mut row)?,
+    })
+}
+
+fn outcome_params(latest: Option<&AttemptOutcome>) -> Vec<Value> {
+    match latest {
+        None => vec![Value::Null; 7],
+        Some(latest) => params![
+            latest.id.as_str(),
+            latest.started_at,
+            latest.duration_us,
+            latest.status,
+            latest.error_class.clone(),
+            latest.error.clone(),
+            latest.response_head.clone()
+        ],
+    }
+}
+
+const INSERT: &str = "INSERT INTO deliveries (id, tenant, endpoint_id, shard, seq, event_id, event_type, state, \
+     reason, created_at, next_attempt_at, finished_at, n_attempts, attempt_id, started_at, duration_us, status, \
+     error_class, error, response_head) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+
+/// Stores a delivery, finished or pending.
+pub fn delivery_insert(delivery: &DeliveryRow) -> Statement {
+    let mut values = params![
+        delivery.id.as_str(),
+        delivery.tenant.as_str(),
+        delivery.endpoint_id.as_str(),
+        delivery.shard,
+        delivery.seq,
+        delivery.event_id.as_str(),
+        delivery.event_type.as_str(),
+        delivery.state.as_str(),
+        delivery.reason.clone(),
+        delivery.created_at,
+        delivery.next_attempt_at,
+        delivery.finished_at,
+        delivery.n_attempts
+    ];
+    values.extend(outcome_params(delivery.latest.as_ref()));
+    Statement::one(INSERT, values)
+}
+
+/// Records a further attempt of a stored, pending delivery: the attempt before moves to `attempts`, the row gets this one.
+///
+/// `delivery` is the row as it shall be. Touches no row when the delivery is not pending any more.
+pub fn delivery_record_attempt(delivery: &DeliveryRow) -> [Statement; 2] {
+    let keep = Statement::new(
+        "INSERT INTO attempts (id, delivery_id, number, started_at, duration_us, status, error_class, error, \
+         response_head) SELECT attempt_id, id, n_attempts, started_at, duration_us, status, error_class, error, \
+         response_head FROM deliveries WHERE id = $1 AND attempt_id IS NOT NULL AND state = 'pending'",
+        params![delivery.id.as_str()],
+    );
+    let mut values = params![
+        delivery.state.as_str(),
+        delivery.reason.clone(),
+        delivery.next_attempt_at,
+        delivery.finished_at,
+        delivery.n_attempts
+    ];
+    values.extend(outcome_params(delivery.latest.as_ref()));
+    values.push(delivery.id.as_str().into());
+    let update = Statement::new(
+        "UPDATE deliveries SET state = $1, reason = $2, next_attempt_at = $3, finished_at = $4, n_attempts = $5, \
+         attempt_id = $6, started_at = $7, duration_us = $8, status = $9, error_class = $10, error = $11, \
+         response_head = $12 WHERE id = $13 AND state = 'pending'",
+        values,
+    );
+    [keep, update]
+}
+
+/// Gives up a pending delivery for `reason`, without an attempt.
+pub fn delivery_cancel(id: &DeliveryId, reason: &str, now: Timestamp) -> Statement {
+    Statement::new(
+        "UPDATE deliveries SET state = 'cancelled', reason = $1, next_attempt_at = NULL, finished_at = $2 \
+         WHERE id = $3 AND state = 'pending'",
+        params![reason, now, id.as_str()],
+    )
+}
+
+/// Makes a delivery due at `now`, also one that was exhausted or cancelled. Must touch one row, otherwise it is gone
+/// or has succeeded.
+pub fn delivery_retry_now(tenant: &Tenant, id: &DeliveryId, now: Timestamp) -> Statement {
+    Statement::one(
+        "UPDATE deliveries SET state = 'pending', reason = NULL, next_attempt_at = $1, finished_at = NULL \
+         WHERE id = $2 AND tenant = $3 AND state <> 'succeeded'",
+        params![now, id.as_str(), tenant.as_str()],
+    )
+}
+
+/// Gives up every pending delivery of an endpoint for `reason`.
+pub fn delivery_cancel_endpoint(endpoint_id: &EndpointId, reason: &str, now: Timestamp) -> Statement {
+    Statement::new(
+        "UPDATE deliveries SET state = 'cancelled', reason = $1, next_attempt_at = NULL, finished_at = $2 \
+         WHERE endpoint_id = $3 AND state = 'pending'",
+        params![reason, now, endpoint_id.as_str()],
+    )
+}
+
+/// Gives up pending deliveries of an event that retention removes.
+pub fn delivery_cancel_event(shard: Shard, seq: Seq, now: Timestamp) -> Statement {
+    Statement::new(
+        "UPDATE deliveries SET state = 'cancelled', reason = 'event expired', next_attempt_at = NULL, \
+         finished_at = $1 WHERE shard = $2 AND seq = $3 AND state = 'pending'",
+        params![now, shard, seq],
+    )
+}
+
+/// Removes the finished deliveries of an event that retention removes, with their attempts.
+pub fn delivery_delete_event(shard: Shard, seq: Seq) -> [Statement; 2] {
+    [
+        Statement::new(
+            "DELETE FROM attempts WHERE delivery_id IN \
+             (SELECT id FROM deliveries WHERE shard = $1 AND seq = $2)",
+            params![shard, seq],
+        ),
+        Statement::new("DELETE FROM deliveries WHERE shard = $1 AND seq = $2", params![shard, seq]),
+    ]
+}
+
+/// Reads one delivery.
+pub async fn delivery_get(
+    store: &Store,
+    tenant: &Tenant,
+    id: &str,
+) -> Result<Option<DeliveryRow>, ReadError> {
+    let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE id = $1 AND tenant = $2");
+    store.query(sql, params![id, tenant.as_str()]).await?.pop().map(delivery_row).transpose()
+}
+
+/// Lists the deliveries of one event, oldest first.
+pub async fn delivery_list_event(
+    store: &Store,
+    shard: Shard,
+    seq: Seq,
+) -> Result<Vec<DeliveryRow>, ReadError> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM deliveries WHERE shard = $1 AND seq = $2 ORDER BY id LIMIT 1000");
+    store.query(sql, params![shard, seq]).await?.into_iter().map(delivery_row).collect()
+}
+
+/// What to list.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    /// Only this endpoint.
+    pub endpoint_id: Option<String>,
+    /// Only this state.
+    pub state: Option<DeliveryState>,
+    /// Only this event type.
+    pub event_type: Option<String>,
+    /// Only this event.
+    pub event_id: Option<String>,
+    /// Only ids below this one: the last of the page before.
+    pub before: Option<String>,
+    /// At most this many.
+    pub limit: i64,
+}
+
+/// Lists deliveries of a tenant, newest first.
+pub async fn delivery_list(
+    store: &Store,
+    tenant: &Tenant,
+    filter: &DeliveryFilter,
+) -> Result<Vec<DeliveryRow>, ReadError> {
+    let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE tenant = $1");
+    let mut select = Select::new(sql, params![tenant.as_str()]);
+    select.add_some(" AND endpoint_id = ?", filter.endpoint_id.as_deref());
+    select.add_some(" AND state = ?", filter.state.map(DeliveryState::as_str));
+    select.add_some(" AND event_type = ?", filter.event_type.as_deref());
+    select.add_some(" AND event_id = ?", filter.event_id.as_deref());
+    select.add_some(" AND id < ?", filter.before.as_deref());
+    select.add(" ORDER BY id DESC LIMIT ?", filter.limit);
+    store.query(select.sql, select.values).await?.into_iter().map(delivery_row).collect()
+}
+
+/// Lists every attempt of a delivery, oldest first, the latest included.
+pub async fn attempt_list(store: &Store, delivery: &DeliveryRow) -> Result<Vec<AttemptRow>, ReadError> {
+    let sql = "SELECT number, id, started_at, duration_us, status, error_class, error, response_head \
+               FROM attempts WHERE delivery_id = $1 ORDER BY number";
+    let mut attempts = Vec::new();
+    for mut row in store.query(sql, params![delivery.id.as_str()]).await? {
+        let number = row.int()?;
+        if let Some(outcome) = outcome(&mut row)? {
+            attempts.push(AttemptRow { delivery_id: delivery.id.clone(), number, outcome });
+        }
+    }
+    if let Some(latest) = &delivery.latest {
+        attempts.push(AttemptRow {
+            delivery_id: delivery.id.clone(),
+            number: delivery.n_attempts,
+            outcome: latest.clone(),
+        });
+    }
+    Ok(attempts)
+}
+
+/// The endpoints of a shard that have pending deliveries, each with the time of the earliest.
+pub async fn delivery_list_due_endpoints(
+    store: &Store,
+    shard: Shard,
+) -> Result<Vec<(EndpointId, Timestamp)>, ReadError> {
+    let sql = "SELECT endpoint_id, min(next_attempt_at) FROM deliveries \
+               WHERE shard = $1 AND state = 'pending' GROUP BY endpoint_id";
+    let rows = store.query(sql, params![shard]).await?;
+    rows.into_iter().map(|mut row| Ok((EndpointId::from_text(row.text()?), row.time()?))).collect()
+}
+
+/// The endpoints of every shard that have pending deliveries, each with the time of the earliest.
+pub async fn delivery_list_due_places(
+    store: &Store,
+) -> Result<Vec<(Shard, EndpointId, Timestamp)>, ReadError> {
+    let sql = "SELECT shard, endpoint_id, min(next_attempt_at) FROM deliveries \
+               WHERE state = 'pending' GROUP BY shard, endpoint_id";
+    let rows = store.query(sql, vec![]).await?;
+    rows.into_iter()
+        .map(|mut row| Ok((row.int()?, EndpointId::from_text(row.text()?), row.time()?)))
+        .collect()
+}
+
+/// Lists due deliveries of one endpoint in one shard, the longest overdue first.
+pub async fn delivery_list_due(
+    store: &Store,
+    shard: Shard,
+    endpoint_id: &EndpointId,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<DeliveryRow>, ReadError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM deliveries WHERE shard = $1 AND endpoint_id = $2 AND state = 'pending' \
+         AND next_attempt_at <= $3 ORDER BY next_attempt_at LIMIT $4"
+    );
+    let values = params![shard, endpoint_id.as_str(), now, limit];
+    store.query(sql, values).await?.into_iter().map(delivery_row).collect()
+}
+
+/// How many deliveries of a tenant are pending and overdue since `before`: the reconciliation query.
+///
+/// A hub that runs keeps this at nought; a figure that stays says that something is stuck.
+pub async fn delivery_count_stuck(store: &Store, before: Timestamp) -> Result<i64, ReadError> {
+    let sql = "SELECT count(*) FROM deliveries WHERE state = 'pending' AND next_attempt_at < $1";
+    match store.query(sql, params![before]).await?.pop() {
+        Some(mut row) => row.int(),
+        None => Ok(0),
+    }
+}

@@ -1,0 +1,14 @@
+//! One file per resource. Functions are named resource-first; those that change something give a [`crate::Statement`]
+//! for the caller's commit, so that it decides what becomes true together.
+
+pub mod consumer;
+pub mod dead_letter;
+pub mod delivery;
+pub mod endpoint;
+pub mod event;
+pub mod idempotency;
+pub mod inbound;
+pub mod lease;
+mod select;
+pub mod token;
+pub mod usage;
