@@ -1,0 +1,132 @@
+//! Delivery settings: what an endpoint may set itself, what the hub sets for all, and what the two come to.
+//!
+//! [`EndpointSettings`] is the stored JSON and the API's field `settings`; limits are checked in
+//! [`check`](super::check).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::retry::RetrySchedule;
+
+/// How bodies look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WebhookFormat {
+    /// `{"type", "timestamp", "data"}`, as Standard Webhooks recommends.
+    #[default]
+    Standard,
+    /// The structured CloudEvent.
+    CloudEvents,
+}
+
+impl WebhookFormat {
+    /// Every format.
+    pub const ALL: [Self; 2] = [Self::Standard, Self::CloudEvents];
+
+    /// The name in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::CloudEvents => "cloudevents",
+        }
+    }
+}
+
+/// What an endpoint sets itself. Absent members follow the hub's defaults, also when those change later.
+///
+/// **Shape**: `{"format": "standard", "timeout_ms": 5000, "max_attempts": 8, "backoff_ms": [1000, 60000], "in_flight": 10}`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EndpointSettings {
+    /// How bodies look.
+    pub format: WebhookFormat,
+    /// Limit of one attempt in milliseconds, 100 to 60 000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Attempts of one delivery, 1 to 20.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// Waits before the second, third, … attempt in milliseconds, each 1 to 86 400 000; the last one repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backoff_ms: Option<Vec<u64>>,
+    /// Attempts open at once, 1 to 1 000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u32>,
+}
+
+impl EndpointSettings {
+    /// The settings as they are stored.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("invariant: plain settings serialise")
+    }
+
+    /// The format for a URL: `?format=cloudevents` in it selects CloudEvents too.
+    pub fn format_for(&self, url: &str) -> WebhookFormat {
+        let wants_cloudevents = Url::parse(url).is_ok_and(|url| {
+            url.query_pairs()
+                .any(|(name, value)| name == "format" && value == WebhookFormat::CloudEvents.as_str())
+        });
+        if wants_cloudevents { WebhookFormat::CloudEvents } else { self.format }
+    }
+}
+
+/// What endpoints get when they set nothing themselves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeliveryDefaults {
+    /// Limit of one attempt. Default 10 s.
+    pub timeout: Duration,
+    /// Attempts of one delivery. Default 5.
+    pub max_attempts: u32,
+    /// Waits before the second, third, … attempt; the last one repeats. Default 5, 10, 20 and 40 s.
+    pub backoff: Vec<Duration>,
+    /// Share by which a wait is spread at random, 0 to 1. Default 0.2.
+    pub jitter: f64,
+    /// Attempts open at once to one endpoint. Default 5.
+    pub in_flight: usize,
+}
+
+impl Default for DeliveryDefaults {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            max_attempts: 5,
+            backoff: [5, 10, 20, 40].map(Duration::from_secs).to_vec(),
+            jitter: 0.2,
+            in_flight: 5,
+        }
+    }
+}
+
+/// The limits that apply to one endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeliveryPolicy {
+    /// Limit of one attempt.
+    pub timeout: Duration,
+    /// When and how often to try again.
+    pub retry: RetrySchedule,
+    /// Attempts open at once.
+    pub in_flight: usize,
+}
+
+impl DeliveryPolicy {
+    /// Fills what the settings leave open from the defaults.
+    pub fn new(settings: &EndpointSettings, defaults: &DeliveryDefaults) -> Self {
+        let backoff: Arc<[Duration]> = match &settings.backoff_ms {
+            Some(waits) => waits.iter().copied().map(Duration::from_millis).collect(),
+            None => defaults.backoff.as_slice().into(),
+        };
+        let in_flight = settings.in_flight.map_or(defaults.in_flight, |n| n as usize);
+        Self {
+            timeout: settings.timeout_ms.map_or(defaults.timeout, Duration::from_millis),
+            retry: RetrySchedule::new(
+                backoff,
+                settings.max_attempts.unwrap_or(defaults.max_attempts),
+                defaults.jitter,
+            ),
+            in_flight: in_flight.max(1),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The due loop of one shard: loads stored deliveries when they are due and puts them into their endpoint's lane.
+//!
+//! An idempotent reconciler: what it knows ([`Due`]) only says when to look, the store says what is there. One page an
+//! endpoint in turn, and no page while enough of the endpoint's deliveries wait in its lane, so a large backlog of one
+//! endpoint takes neither memory nor time from the others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use trunkline_model::{EndpointId, EventRecord, Seq, Shard, Timestamp};
+use trunkline_store::tables::delivery::{self, DeliveryRow};
+use trunkline_store::tables::event;
+use trunkline_store::{Commit, CommitError, Fence, ReadError};
+
+use super::Shared;
+use super::due::Due;
+use super::sender::find_endpoint;
+use super::work::{Job, Outgoing, Report, Stored, Work};
+use crate::endpoint::Endpoint;
+
+/// Deliveries of one endpoint loaded at a time.
+const PAGE: usize = 128;
+/// A page ends early when its events hold this many bytes.
+const PAGE_BYTES: usize = 16 << 20;
+/// Event reads at the same time.
+const N_READS: usize = 8;
+/// The longest wait between two looks at what is known.
+const IDLE: Duration = Duration::from_secs(30);
+/// When to look at a lane again that is full enough.
+const LANE_FULL: Duration = Duration::from_millis(10);
+/// The same for an endpoint that keeps failing.
+const LANE_SLOW: Duration = Duration::from_millis(250);
+/// When to try again after the store failed.
+const STORE_FAILED: Duration = Duration::from_secs(1);
+/// Why deliveries of an event that retention removed are given up.
+const EVENT_EXPIRED: &str = "event expired";
+
+pub(crate) struct Retrier {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) shard: Shard,
+    pub(crate) fence: Fence,
+    pub(crate) due: Arc<Due>,
+    pub(crate) reports: mpsc::UnboundedSender<Report>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LoadError {
+    #[error("pending deliveries cannot be read")]
+    Read(#[from] ReadError),
+    #[error("deliveries cannot be given up")]
+    Commit(#[from] CommitError),
+}
+
+impl Retrier {
+    /// Works until `stop`. Errors of the store are waited out; a lost lease ends the planner beside, and this with it.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut n_failures = 0_u32;
+        while !stop.is_cancelled() {
+            self.due.apply_releases();
+            let now = self.shared.clock.now();
+            let endpoints = self.due.take(now);
+            if endpoints.is_empty() {
+                let wait = self.due.next().map_or(IDLE, |at| at.since(now).min(IDLE));
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.due.changed.notified() => {}
+                    // A timer has millisecond steps; at nought the loop would spin until the clock moves.
+                    () = tokio::time::sleep(wait.max(Duration::from_millis(1))) => {}
+                }
+                continue;
+            }
+            for endpoint in endpoints {
+                let loaded = tokio::select! {
+                    () = stop.cancelled() => return,
+                    loaded = self.load(&endpoint, now) => loaded,
+                };
+                match loaded {
+                    Ok(next) => {
+                        n_failures = 0;
+                        if let Some(next) = next {
+                            self.due.note(&endpoint, next);
+                        }
+                    }
+                    Err(error) => {
+                        n_failures += 1;
+                        if n_failures.is_power_of_two() {
+                            tracing::warn!(shard = self.shard, endpoint.id = %endpoint, n_failures, error = ?error, "due deliveries not loaded");
+                        }
+                        self.due.note(&endpoint, now.plus(STORE_FAILED));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Loads a page of an endpoint's due deliveries; tells when to look at the endpoint again.
+    async fn load(&self, id: &EndpointId, now: Timestamp) -> Result<Option<Timestamp>, LoadError> {
+        let endpoint = match find_endpoint(&self.shared.directory, id).await {
+            Ok(endpoint) => endpoint,
+            Err(None) => return Ok(Some(now.plus(STORE_FAILED))),
+            Err(Some(reason)) => {
+                let cancel = delivery::delivery_cancel_endpoint(id, reason, now);
+                self.commit(vec![cancel]).await?;
+                return Ok(None);
+            }
+        };
+        let (n_waiting, is_slow) = self.shared.lanes.stored_load(id);
+        if n_waiting >= PAGE / 2 {
+            return Ok(Some(now.plus(if is_slow { LANE_SLOW } else { LANE_FULL })));
+        }
+        let limit = self.due.n_held(id) + PAGE;
+        let end = Timestamp::from_micros(i64::MAX);
+        let store = self.shared.journal.store();
+        let mut rows = delivery::delivery_list_due(store, self.shard, id, end, limit as i64).await?;
+        let was_full = rows.len() == limit;
+        let is_due = |row: &DeliveryRow| row.next_attempt_at.is_none_or(|at| at <= now);
+        let n_due = rows.iter().take_while(|row| is_due(row)).count();
+        let next_later = rows.get(n_due).and_then(|row| row.next_attempt_at);
+        rows.truncate(n_due);
+        rows.retain(|row| self.due.hold(id, &row.id));
+        let took_all = self.enqueue(rows, &endpoint, now).await?;
+        if was_full && next_later.is_none() || !took_all { Ok(Some(now)) } else { Ok(next_later) }
+    }
+
+    /// Puts held deliveries into their lane; false when some were let go again.
+    async fn enqueue(
+        &self,
+        rows: Vec<DeliveryRow>,
+        endpoint: &Endpoint,
+        now: Timestamp,
+    ) -> Result<bool, LoadError> {
+        let mut gone = Vec::new();
+        let mut failed = None;
+        let (mut n_bytes, mut took_all) = (0, true);
+        let mut held = Holds { due: &self.due, rows: rows.iter().map(|row| (row, true)).collect() };
+        'page: for (n_before, chunk) in rows.chunks(N_READS).enumerate() {
+            let reads = chunk.iter().map(|row| self.event_of(row.shard, row.seq));
+            let events = futures_util::future::join_all(reads).await;
+            for (index, (row, found)) in chunk.iter().zip(events).enumerate() {
+                match found {
+                    Ok(Some(record)) => {
+                        n_bytes += record.event.data.len_bytes();
+                        let stored = Stored { row: row.clone(), outgoing: Outgoing::new(record) };
+                        let work = Work::Stored(Box::new(stored));
+                        let job = Job { work, reports: self.reports.clone() };
+                        if self.shared.lanes.push(job, endpoint.policy.in_flight).is_err() {
+                            break 'page;
+                        }
+                        // From here on the report lets it go.
+                        held.rows[n_before * N_READS + index].1 = false;
+                    }
+                    Ok(None) => gone.push(delivery::delivery_cancel(&row.id, EVENT_EXPIRED, now)),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            if n_bytes >= PAGE_BYTES || failed.is_some() {
+                took_all = (n_before + 1) * N_READS >= rows.len();
+                break;
+            }
+        }
+        if !gone.is_empty() {
+            self.commit(gone).await?;
+        }
+        failed.map_or(Ok(took_all), |error| Err(error.into()))
+    }
+
+    fn event_of(&self, shard: Shard, seq: Seq) -> BoxFuture<'_, Result<Option<EventRecord>, ReadError>> {
+        Box::pin(event::event_at(self.shared.journal.store(), shard, seq))
+    }
+
+    async fn commit(&self, statements: Vec<trunkline_store::Statement>) -> Result<(), CommitError> {
+        let commit = Commit { fence: Some(self.fence.clone()), statements, ..Commit::default() };
+        self.shared.journal.commit(commit).await.map(drop)
+    }
+}
+
+/// Lets go of deliveries that did not reach a lane, however the load ends.
+struct Holds<'a> {
+    due: &'a Due,
+    rows: Vec<(&'a DeliveryRow, bool)>,
+}
+
+impl Drop for Holds<'_> {
+    fn drop(&mut self) {
+        for (row, is_held) in &self.rows {
+            if *is_held {
+                self.due.release(row.endpoint_id.clone(), row.id.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What callers ask of the engine: test, resend, retry now.
+
+use super::*;
+use trunkline_model::EndpointId;
+
+#[test]
+fn a_test_goes_to_its_endpoint_alone() {
+    for_each_store(async |home| {
+        let rig = Rig::new(home).await;
+        let tested = rig.endpoint("/tested", &["order.*"], fast()).await;
+        rig.endpoint("/all", &["**"], fast()).await;
+        let engine = rig.start(patient());
+        let id = engine.test(&rig::tenant(), &tested).await.unwrap();
+        let row = rig.settled(1).await.remove(0);
+        assert_eq!((row.id, row.event_type.as_str()), (id, TEST_TYPE));
+        rig.emit("webhook.test", 1).await;
+        rig.settled(2).await;
+        engine.stop().await;
+        let paths: Vec<String> = rig.net.seen().into_iter().map(|seen| seen.path).collect();
+        assert_eq!(paths, ["/tested", "/all"]);
+        let unknown = engine.test(&rig::tenant(), &EndpointId::fresh()).await;
+        assert!(matches!(unknown, Err(RequestError::EndpointNotFound)));
+    });
+}
+
+#[test]
+fn a_resend_makes_new_deliveries_with_the_same_id() {
+    for_each_store(async |home| {
+        let rig = Rig::new(home).await;
+        let a = rig.endpoint("/a", &["order.*"], fast()).await;
+        let engine = rig.start(patient());
+        let event = rig.emit("order.paid", 1).await.remove(0);
+        rig.settled(1).await;
+        let b = rig.endpoint("/b", &["**"], fast()).await;
+        let c = rig.endpoint("/c", &["visit.*"], fast()).await;
+        let tenant = rig::tenant();
+        assert_eq!(engine.resend(&tenant, &event, None).await.unwrap().len(), 2);
+        assert_eq!(engine.resend(&tenant, &event, Some(&c)).await.unwrap().len(), 1);
+        let rows = rig.settled(4).await;
+        let n_of = |id: &EndpointId| rows.iter().filter(|row| row.endpoint_id == *id).count();
+        assert_eq!([n_of(&a), n_of(&b), n_of(&c)], [2, 1, 1]);
+        let seen = rig.net.seen();
+        assert!(seen.iter().all(|one| one.id == event && one.body == seen[0].body));
+        let unknown = engine.resend(&tenant, "evt_unknown", None).await;
+        assert!(matches!(unknown, Err(RequestError::EventNotFound)));
+        let foreign = trunkline_model::Tenant::from_stored("other");
+        let foreign = engine.resend(&foreign, &event, None).await;
+        assert!(matches!(foreign, Err(RequestError::EventNotFound)));
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn a_retry_by_hand_does_not_wait() {
+    for_each_store(async |home| {
+        let rig = Rig::new(home).await;
+        let day = EndpointSettings { backoff_ms: Some(vec![86_400_000]), max_attempts: Some(2), ..fast() };
+        rig.endpoint("/a", &["**"], day).await;
+        rig.net.script(|seen| Reply::Status(if seen.nth < 3 { 500 } else { 200 }));
+        let engine = rig.start(patient());
+        rig.emit("order.paid", 1).await;
+        rig.until("the first attempt failed", async || rig.deliveries().await.len() == 1).await;
+        let id = rig.deliveries().await.remove(0).id;
+        let tenant = rig::tenant();
+        engine.retry_now(&tenant, id.as_str()).await.unwrap();
+        let row = rig.settled(1).await.remove(0);
+        assert_eq!((row.state, row.n_attempts), (DeliveryState::Exhausted, 2));
+        engine.retry_now(&tenant, id.as_str()).await.unwrap();
+        let succeeded = async || rig.deliveries().await[0].state == DeliveryState::Succeeded;
+        rig.until("the third attempt succeeded", succeeded).await;
+        let again = engine.retry_now(&tenant, id.as_str()).await;
+        assert!(matches!(again, Err(RequestError::AlreadySucceeded)));
+        let row = rig.deliveries().await.remove(0);
+        assert_eq!(delivery::attempt_list(&rig.store, &row).await.unwrap().len(), 3);
+        engine.stop().await;
+    });
+}

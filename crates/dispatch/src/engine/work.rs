@@ -1,0 +1,219 @@
+//! What travels between planner, lanes and retrier: a delivery to attempt, and the report of what came of it.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use trunkline_model::{DeliveryId, EndpointId, EventRecord, Timestamp};
+use trunkline_store::tables::delivery::{AttemptOutcome, DeliveryRow, DeliveryState};
+
+use crate::endpoint::WebhookFormat;
+use crate::retry::{self, RetrySchedule};
+use crate::sign;
+
+/// An event with the bodies made of it so far.
+pub(crate) struct Outgoing {
+    pub(crate) record: EventRecord,
+    bodies: [OnceLock<Bytes>; 2],
+}
+
+impl Outgoing {
+    pub(crate) fn new(record: EventRecord) -> Self {
+        Self { record, bodies: [const { OnceLock::new() }; 2] }
+    }
+
+    /// The body in a format, made at its first use.
+    pub(crate) fn body(&self, format: WebhookFormat) -> Bytes {
+        self.bodies[format as usize].get_or_init(|| sign::body(&self.record.event, format)).clone()
+    }
+}
+
+/// An event and the endpoints it is owed to.
+pub(crate) struct Plan {
+    /// Numbers the plans of one run of a planner.
+    pub(crate) ticket: u64,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) planned_at: Timestamp,
+    pub(crate) targets: Vec<PlanTarget>,
+}
+
+/// One delivery of a plan.
+pub(crate) struct PlanTarget {
+    pub(crate) id: DeliveryId,
+    pub(crate) endpoint_id: EndpointId,
+    progress: AtomicU8,
+}
+
+const QUEUED: u8 = 0;
+const STARTED: u8 = 1;
+const WITHDRAWN: u8 = 2;
+
+impl PlanTarget {
+    pub(crate) fn new(endpoint_id: EndpointId) -> Self {
+        Self { id: DeliveryId::fresh(), endpoint_id, progress: AtomicU8::new(QUEUED) }
+    }
+
+    fn step(&self, to: u8) -> bool {
+        self.progress.compare_exchange(QUEUED, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Keeps the first attempt from starting; false when it has started already.
+    pub(crate) fn withdraw(&self) -> bool {
+        self.step(WITHDRAWN)
+    }
+}
+
+impl Plan {
+    /// The row of one of the plan's deliveries before any attempt, due at once.
+    pub(crate) fn row(&self, index: usize) -> DeliveryRow {
+        let EventRecord { shard, seq, event, .. } = &self.outgoing.record;
+        let target = &self.targets[index];
+        DeliveryRow {
+            id: target.id.clone(),
+            tenant: event.tenant.clone(),
+            endpoint_id: target.endpoint_id.clone(),
+            shard: *shard,
+            seq: *seq,
+            event_id: event.id.as_str().to_owned(),
+            event_type: event.event_type.as_str().to_owned(),
+            state: DeliveryState::Pending,
+            reason: None,
+            created_at: self.planned_at,
+            next_attempt_at: Some(self.planned_at),
+            finished_at: None,
+            n_attempts: 0,
+            latest: None,
+        }
+    }
+}
+
+/// A delivery to attempt.
+pub(crate) enum Work {
+    /// The first attempt of a delivery that is not stored yet.
+    Fresh { plan: Arc<Plan>, index: usize },
+    /// An attempt of a stored, pending delivery.
+    Stored(Box<Stored>),
+}
+
+/// A stored delivery with its event.
+pub(crate) struct Stored {
+    pub(crate) row: DeliveryRow,
+    pub(crate) outgoing: Outgoing,
+}
+
+impl Work {
+    pub(crate) fn endpoint_id(&self) -> &EndpointId {
+        match self {
+            Self::Fresh { plan, index } => &plan.targets[*index].endpoint_id,
+            Self::Stored(stored) => &stored.row.endpoint_id,
+        }
+    }
+
+    pub(crate) fn outgoing(&self) -> &Outgoing {
+        match self {
+            Self::Fresh { plan, .. } => &plan.outgoing,
+            Self::Stored(stored) => &stored.outgoing,
+        }
+    }
+
+    /// Claims the attempt; false when the planner has withdrawn it.
+    fn begin(&self) -> bool {
+        match self {
+            Self::Fresh { plan, index } => plan.targets[*index].step(STARTED),
+            Self::Stored(_) => true,
+        }
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        match self {
+            Self::Fresh { plan, index } => plan.targets[*index].progress.load(Ordering::Acquire) == WITHDRAWN,
+            Self::Stored(_) => false,
+        }
+    }
+
+    pub(crate) fn is_stored(&self) -> bool {
+        matches!(self, Self::Stored(_))
+    }
+}
+
+/// Work with the way back to the planner of its shard.
+pub(crate) struct Job {
+    pub(crate) work: Work,
+    pub(crate) reports: mpsc::UnboundedSender<Report>,
+}
+
+impl Job {
+    /// Claims the attempt; false when it was withdrawn or nobody waits for the report any more.
+    pub(crate) fn begin(&self) -> bool {
+        !self.reports.is_closed() && self.work.begin()
+    }
+
+    pub(crate) fn is_void(&self) -> bool {
+        self.reports.is_closed() || self.work.is_withdrawn()
+    }
+
+    pub(crate) fn report(self, finding: Finding) {
+        // A planner that is gone forgets its deliveries; they are planned or loaded again.
+        drop(self.reports.send(Report { work: self.work, finding }));
+    }
+}
+
+/// What came of a job.
+pub(crate) struct Report {
+    pub(crate) work: Work,
+    pub(crate) finding: Finding,
+}
+
+/// What came of an attempt.
+pub(crate) enum Finding {
+    /// A request was made, or could not be made.
+    Attempted(Box<Attempted>),
+    /// The endpoint is not there or not active; holds the reason.
+    Cancelled(&'static str),
+    /// Nothing could be found out; to be tried again soon.
+    Postponed,
+}
+
+/// One attempt with what decides about the next.
+pub(crate) struct Attempted {
+    pub(crate) outcome: AttemptOutcome,
+    pub(crate) retry_after: Option<std::time::Duration>,
+    pub(crate) schedule: RetrySchedule,
+}
+
+/// Takes an attempt into its delivery: the row as it shall be afterwards.
+pub(crate) fn after_attempt(mut row: DeliveryRow, attempted: Attempted) -> DeliveryRow {
+    let Attempted { outcome, retry_after, schedule } = attempted;
+    let ended_at =
+        outcome.started_at.plus(std::time::Duration::from_micros(outcome.duration_us.unsigned_abs()));
+    row.n_attempts += 1;
+    row.reason = None;
+    let n_attempts = u32::try_from(row.n_attempts).unwrap_or(u32::MAX);
+    row.state = if outcome.error_class.is_none() {
+        DeliveryState::Succeeded
+    } else if schedule.is_exhausted(n_attempts) {
+        DeliveryState::Exhausted
+    } else {
+        DeliveryState::Pending
+    };
+    if row.state == DeliveryState::Pending {
+        let wait = schedule.delay(n_attempts, retry::roll(&row.id, n_attempts), retry_after);
+        row.next_attempt_at = Some(ended_at.plus(wait));
+        row.finished_at = None;
+    } else {
+        row.next_attempt_at = None;
+        row.finished_at = Some(ended_at);
+    }
+    row.latest = Some(outcome);
+    row
+}
+
+/// The row of a delivery given up without an attempt.
+pub(crate) fn cancelled(mut row: DeliveryRow, reason: &str, now: Timestamp) -> DeliveryRow {
+    row.state = DeliveryState::Cancelled;
+    row.reason = Some(reason.to_owned());
+    row.next_attempt_at = None;
+    row.finished_at = Some(now);
+    row
+}
