@@ -1,0 +1,117 @@
+//! Roles, permissions, and the one table that joins them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything inside the tenant, tokens included.
+    Admin,
+    /// Everything but tokens.
+    Operator,
+    /// Emits events and reads them.
+    Emitter,
+    /// Reads everything but tokens.
+    Viewer,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Admin, Self::Operator, Self::Emitter, Self::Viewer];
+
+    /// The stored form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+            Self::Emitter => "emitter",
+            Self::Viewer => "viewer",
+        }
+    }
+
+    /// Reads the stored form.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+
+    /// Whether the role includes a permission. The rule of the whole API.
+    pub const fn allows(self, permission: Permission) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Operator => !matches!(permission, Permission::TokensManage),
+            Self::Emitter => matches!(permission, Permission::EventsWrite | Permission::EventsRead),
+            Self::Viewer => matches!(
+                permission,
+                Permission::EventsRead
+                    | Permission::EndpointsRead
+                    | Permission::DeliveriesRead
+                    | Permission::InboundRead
+                    | Permission::DeadLettersRead
+                    | Permission::StatusRead
+            ),
+        }
+    }
+}
+
+macro_rules! permissions {
+    ($($(#[$doc:meta])* $name:ident $wire:literal;)*) => {
+        /// One thing that a token may or may not do.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Permission { $($(#[$doc])* $name,)* }
+
+        impl Permission {
+            /// The name in the OpenAPI document.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $wire,)* }
+            }
+        }
+
+        /// A type for each permission, for use in handlers' signatures.
+        pub mod grants {
+            $(
+                $(#[$doc])*
+                #[derive(Debug, Clone, Copy)]
+                pub struct $name;
+
+                impl super::Grant for $name {
+                    const PERMISSION: super::Permission = super::Permission::$name;
+                }
+            )*
+        }
+    };
+}
+
+/// A permission as a type.
+pub trait Grant: Send + Sync + 'static {
+    /// The permission.
+    const PERMISSION: Permission;
+}
+
+permissions! {
+    /// Emit events.
+    EventsWrite "events:write";
+    /// Read events and journeys.
+    EventsRead "events:read";
+    /// Create, change and delete endpoints.
+    EndpointsWrite "endpoints:write";
+    /// Read endpoints.
+    EndpointsRead "endpoints:read";
+    /// Test, retry and replay.
+    DeliveriesWrite "deliveries:write";
+    /// Read deliveries and attempts.
+    DeliveriesRead "deliveries:read";
+    /// Judge inbound requests again.
+    InboundWrite "inbound:write";
+    /// Read inbound requests.
+    InboundRead "inbound:read";
+    /// Remove dead letters.
+    DeadLettersWrite "dead_letters:write";
+    /// Read dead letters.
+    DeadLettersRead "dead_letters:read";
+    /// Create, list and revoke tokens.
+    TokensManage "tokens:manage";
+    /// Read the hub's state.
+    StatusRead "status:read";
+}

@@ -1,0 +1,55 @@
+//! The layer in front of every operation under `/api/v1`: who calls, may they, are the query parameters known, is the hub
+//! stopping, was this POST made before. In this order, so that strangers learn nothing but 401.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::Method;
+use trunkline_model::ErrorCode;
+
+use crate::auth::Permission;
+use crate::idempotency;
+use crate::input::{Field, Input, Query};
+use crate::problem::Problem;
+use crate::state::ApiState;
+
+/// What the guard needs to know of an operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rule {
+    pub(crate) permission: Permission,
+    pub(crate) query: &'static [Field],
+}
+
+/// Lets a request through to its handler, or answers it.
+pub(crate) async fn guard(
+    State((state, rule)): State<(ApiState, Rule)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match pass(&state, rule, request, next).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn pass(state: &ApiState, rule: Rule, mut request: Request, next: Next) -> Result<Response, Problem> {
+    let identity = state.tokens().authenticate(state.store(), request.headers(), state.now()).await?;
+    identity.check(rule.permission)?;
+    let mut query = Input::from_query(rule.query, request.uri().query());
+    query.finish()?;
+    let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if is_write && state.is_draining() {
+        return Err(Problem::new(ErrorCode::HubDraining));
+    }
+    let key = match *request.method() {
+        Method::POST => idempotency::key(request.headers())?,
+        _ => None,
+    };
+    let tenant = identity.tenant.clone();
+    request.extensions_mut().insert(identity);
+    request.extensions_mut().insert(Query(query));
+    match key {
+        None => Ok(next.run(request).await),
+        Some(key) => idempotency::run(state, tenant, key, request, next).await,
+    }
+}

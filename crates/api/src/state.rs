@@ -1,0 +1,106 @@
+//! What every handler works with. Made once by the binary; cheap to clone.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+use trunkline_connect::EgressPolicy;
+use trunkline_journal::Journal;
+use trunkline_model::Timestamp;
+use trunkline_store::Store;
+
+use crate::auth::TokenCache;
+use crate::metrics::ApiMetrics;
+use crate::seams::{Deliveries, Rejudge};
+
+/// Bounds of one request.
+#[derive(Debug, Clone, Copy)]
+pub struct ApiLimits {
+    /// Largest body in bytes. Default 1 MiB.
+    pub body_bytes: usize,
+    /// Largest event in bytes, content and attributes together. Default 1 MiB.
+    pub event_bytes: usize,
+    /// How long a request may take. Default 30 s.
+    pub request_timeout: Duration,
+}
+
+impl Default for ApiLimits {
+    fn default() -> Self {
+        Self { body_bytes: 1024 * 1024, event_bytes: 1024 * 1024, request_timeout: Duration::from_secs(30) }
+    }
+}
+
+/// What the API is built from.
+pub struct ApiParts {
+    /// The journal, with store and clock.
+    pub journal: Journal,
+    /// The name of this node.
+    pub node_id: String,
+    /// Dispatch.
+    pub deliveries: Arc<dyn Deliveries>,
+    /// Ingest.
+    pub rejudge: Arc<dyn Rejudge>,
+    /// Where endpoints may point.
+    pub egress: EgressPolicy,
+    /// What `/metrics` shows.
+    pub registry: Arc<Registry>,
+    /// The API's own figures, registered in `registry`.
+    pub metrics: ApiMetrics,
+    /// Cancelled when the hub begins to stop: then writes are refused and `/readyz` fails.
+    pub draining: CancellationToken,
+    /// Bounds of one request.
+    pub limits: ApiLimits,
+}
+
+/// State of the API.
+#[derive(Clone)]
+pub struct ApiState(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) parts: ApiParts,
+    pub(crate) tokens: TokenCache,
+}
+
+impl ApiState {
+    /// Puts the parts together.
+    pub fn new(parts: ApiParts) -> Self {
+        Self(Arc::new(Shared { parts, tokens: TokenCache::default() }))
+    }
+
+    /// Forgets verified tokens, after one was changed on this node by other means than the API.
+    pub fn forget_tokens(&self) {
+        self.0.tokens.clear();
+    }
+
+    pub(crate) fn tokens(&self) -> &TokenCache {
+        &self.0.tokens
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        self.journal.store()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.journal.now()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+}
+
+impl Deref for ApiState {
+    type Target = ApiParts;
+
+    fn deref(&self) -> &ApiParts {
+        &self.0.parts
+    }
+}
+
+impl std::fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ApiState({})", self.node_id)
+    }
+}
