@@ -1,0 +1,319 @@
+//! A running hub: wires the crates together in order, and takes them apart again. Used by `serve`, by the demo and by the
+//! end-to-end tests, which run it in their own process on port 0.
+//!
+//! ```text
+//! start:  settings → port → store → journal → ownership → retention → client → dispatch → ingest → api → listen
+//! stop:   drain flag → no new connections → requests and attempts in flight ‖ → retention → leases → refused log → store
+//! ```
+//!
+//! Invariants: the port is taken before anything is written, so a second hub by mistake changes nothing; it begins to
+//! listen last, so whoever connects finds everything ready. Engines stop before the leases are given back, and the store is
+//! closed last: nothing can commit after it.
+
+mod figures;
+mod seams;
+mod server;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::HeaderValue;
+use prometheus_client::registry::Registry;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use trunkline_api::auth::token::seed_admin;
+use trunkline_api::{ApiLimits, ApiMetrics, ApiParts, ApiState};
+use trunkline_config::{DispatchSettings, Env, Settings};
+use trunkline_connect::{ClientConfig, EgressPolicy, HttpClient};
+use trunkline_dispatch::endpoint::DeliveryDefaults;
+use trunkline_dispatch::{DispatchMetrics, Dispatcher, DispatcherOptions, EngineLimits};
+use trunkline_ingest::{Ingest, IngestOptions};
+use trunkline_journal::Journal;
+use trunkline_journal::ownership::{self, Ownership, OwnershipOptions};
+use trunkline_journal::retention::{self, RetentionOptions};
+use trunkline_model::{Clock, Secret, SystemClock};
+use trunkline_store::Store;
+
+use self::server::Server;
+use crate::commands::migrate::open_fault;
+use crate::configuration;
+use crate::exit::{Exit, Fault};
+
+/// Of the drain time, what is kept for recording outcomes and closing the store.
+const CLOSING: Duration = Duration::from_millis(500);
+
+/// A hub that takes requests.
+pub struct RunningHub {
+    addr: SocketAddr,
+    node: String,
+    first_token: Option<Secret>,
+    engines: Engines,
+    server: Server,
+    draining: CancellationToken,
+    drain_timeout: Duration,
+}
+
+/// Everything behind the listener.
+struct Engines {
+    store: Store,
+    ingest: Ingest,
+    dispatcher: Dispatcher,
+    ownership: (Ownership, JoinHandle<()>),
+    stop_ownership: CancellationToken,
+    retention: JoinHandle<()>,
+    stop_retention: CancellationToken,
+}
+
+/// How many worker threads the runtime gets: as asked, or one less than there are processors.
+///
+/// The store's writer is a thread of its own and busy whenever the hub is; a worker that competes with it for a processor
+/// costs more than it brings.
+pub fn worker_threads(asked: usize) -> usize {
+    match asked {
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get().saturating_sub(1).max(1)),
+        n => n,
+    }
+}
+
+/// Starts a hub on the current runtime.
+///
+/// # Errors
+/// Whatever keeps it from starting; then nothing of it is left running.
+pub async fn start(settings: Settings, env: &Env) -> anyhow::Result<RunningHub> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let node = format!("node_{}", hex::encode(random_bytes::<4>()?));
+    // Faults of the configuration come before anything is touched.
+    let sources = configuration::prepare_sources(&settings, env)?;
+    // The port is taken before the store is opened: a second hub must not even migrate.
+    let listener = server::bind(settings.server.listen).with_context(|| {
+        let fix = "choose another address with --listen or [server] listen, or stop what uses this one";
+        Fault::new(Exit::Failed, format!("cannot listen on {}", settings.server.listen), fix)
+    })?;
+    // Migrations run here; a newer or damaged database is refused.
+    let store = Store::open(configuration::store_options(&settings)).await.map_err(open_fault)?;
+    let engines = start_engines(&settings, &node, sources, store.clone(), clock);
+    let (engines, registry, egress) = match engines {
+        Ok(engines) => engines,
+        Err(error) => {
+            store.close().await;
+            return Err(error);
+        }
+    };
+    let doors = Doors { settings: &settings, env, node: &node, engines: &engines };
+    match open_doors(doors, registry, egress, listener).await {
+        Ok((server, first_token, draining)) => {
+            let addr = server.addr();
+            tracing::info!(node.id = %node, %addr, store = %settings.store.url.redacted(),
+                n_sources = settings.sources.len(), "hub started");
+            let drain_timeout = settings.server.drain_timeout;
+            Ok(RunningHub { addr, node, first_token, engines, server, draining, drain_timeout })
+        }
+        Err(error) => {
+            engines.dispatcher.stop().await;
+            engines.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// Starts what works behind the listener, in the order in which it depends on each other.
+fn start_engines(
+    settings: &Settings,
+    node: &str,
+    sources: Vec<trunkline_ingest::Source>,
+    store: Store,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<(Engines, Registry, EgressPolicy)> {
+    let mut registry = Registry::default();
+    let egress = egress_policy(settings);
+    // The one way out, with the guard built in; made first, because it is the only part here that can fail.
+    let client =
+        HttpClient::new(&ClientConfig::default(), egress.clone()).context("the HTTP client cannot start")?;
+    let user_agent = user_agent(&settings.dispatch)?;
+    let journal = Journal::new(store.clone(), Arc::clone(&clock));
+    // Leases come before engines: an engine works on what this node owns.
+    let stop_ownership = CancellationToken::new();
+    let ownership = ownership::keep(
+        journal.clone(),
+        node.to_owned(),
+        OwnershipOptions::default(),
+        stop_ownership.clone(),
+    );
+    let stop_retention = CancellationToken::new();
+    let retention = retention::run(
+        journal.clone(),
+        RetentionOptions {
+            max_age: settings.journal.retention,
+            max_bytes_per_tenant: settings.journal.retention_bytes,
+            dedupe_window: settings.journal.dedupe_window,
+            ..RetentionOptions::default()
+        },
+        stop_retention.clone(),
+    );
+    let dispatcher = Dispatcher::start(
+        DispatcherOptions {
+            egress: egress.clone(),
+            defaults: delivery_defaults(&settings.dispatch),
+            user_agent,
+            limits: EngineLimits {
+                in_flight_total: settings.dispatch.in_flight_total,
+                drain: settings.server.drain_timeout.saturating_sub(CLOSING),
+                ..EngineLimits::default()
+            },
+            metrics: DispatchMetrics::register(&mut registry),
+            ..DispatcherOptions::new(journal, ownership.0.clone(), Arc::new(client))
+        },
+        CancellationToken::new(),
+    );
+    let ingest = Ingest::start(IngestOptions::from(&settings.server), sources, store.clone(), clock);
+    figures::register(&mut registry, &ingest);
+    let engines = Engines { store, ingest, dispatcher, ownership, stop_ownership, retention, stop_retention };
+    Ok((engines, registry, egress))
+}
+
+/// What the doors open on.
+struct Doors<'a> {
+    settings: &'a Settings,
+    env: &'a Env,
+    node: &'a str,
+    engines: &'a Engines,
+}
+
+/// Seeds the first token and begins to take requests.
+async fn open_doors(
+    doors: Doors<'_>,
+    mut registry: Registry,
+    egress: EgressPolicy,
+    listener: server::Bound,
+) -> anyhow::Result<(Server, Option<Secret>, CancellationToken)> {
+    let Doors { settings, env, node, engines } = doors;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let given = env.get("TRUNKLINE_ADMIN_TOKEN").filter(|token| !token.is_empty()).map(Secret::new);
+    let first_token = seed_admin(&engines.store, given.as_ref(), clock.now()).await.with_context(|| {
+        let fix = "set TRUNKLINE_ADMIN_TOKEN to 16 to 256 visible ASCII characters, or unset it";
+        Fault::new(Exit::Failed, "the first admin token cannot be stored", fix)
+    })?;
+    let seam = Arc::new(seams::EngineSeam::new(
+        engines.dispatcher.clone(),
+        engines.ingest.clone(),
+        engines.store.clone(),
+    ));
+    let draining = CancellationToken::new();
+    let metrics = ApiMetrics::register(&mut registry);
+    let state = ApiState::new(ApiParts {
+        journal: Journal::new(engines.store.clone(), clock),
+        node_id: node.to_owned(),
+        deliveries: Arc::clone(&seam) as _,
+        rejudge: seam,
+        egress,
+        registry: Arc::new(registry),
+        metrics,
+        draining: draining.clone(),
+        limits: ApiLimits {
+            body_bytes: settings.server.body_limit_bytes,
+            event_bytes: settings.journal.event_limit_bytes,
+            request_timeout: settings.server.request_timeout,
+        },
+    });
+    let routers = server::Routers { ingest: engines.ingest.clone(), api: trunkline_api::router(state) };
+    let server = listener.serve(routers).context("the listener cannot start")?;
+    Ok((server, first_token, draining))
+}
+
+impl RunningHub {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where it listens, as a URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// The id of this node, made anew at every start.
+    pub fn node_id(&self) -> &str {
+        &self.node
+    }
+
+    /// The first admin token, when this start has made it.
+    pub fn first_token(&self) -> Option<&Secret> {
+        self.first_token.as_ref()
+    }
+
+    /// The store below, for tests that look behind the API.
+    pub fn store(&self) -> &Store {
+        &self.engines.store
+    }
+
+    /// Stops taking requests, lets those under way finish, stops the engines and closes the store.
+    pub async fn shutdown(self) {
+        let Self { engines, server, draining, node, drain_timeout, .. } = self;
+        // From here on `/readyz` fails and writes are refused, so that load balancers and senders go elsewhere.
+        draining.cancel();
+        engines.ingest.start_drain();
+        // Side by side: each is bounded by the drain time, and neither waits for the other.
+        tokio::join!(server.shutdown(drain_timeout), engines.dispatcher.stop());
+        engines.close().await;
+        tracing::info!(node.id = %node, "hub stopped");
+    }
+}
+
+impl Engines {
+    /// Ends what is left once nothing new can come in and dispatch has stopped.
+    async fn close(self) {
+        self.stop_retention.cancel();
+        // Engines have made their last commit, so that the next owner finds all of it.
+        self.stop_ownership.cancel();
+        let (_, keeper) = self.ownership;
+        for (name, task) in [("retention", self.retention), ("leases", keeper)] {
+            if task.await.is_err() {
+                tracing::error!(task = name, "background task ended badly");
+            }
+        }
+        // Refused calls are recorded behind their answers; the last of them are written here.
+        self.ingest.flush().await;
+        self.store.close().await;
+    }
+}
+
+/// Where outbound calls may go.
+fn egress_policy(settings: &Settings) -> EgressPolicy {
+    let policy = EgressPolicy::new(settings.egress.allow.clone());
+    if settings.dispatch.https_only { policy.with_https_only() } else { policy }
+}
+
+fn delivery_defaults(settings: &DispatchSettings) -> DeliveryDefaults {
+    DeliveryDefaults {
+        timeout: settings.timeout,
+        max_attempts: settings.max_attempts,
+        backoff: settings.backoff.clone(),
+        jitter: settings.jitter,
+        in_flight: settings.in_flight_per_endpoint,
+    }
+}
+
+fn user_agent(settings: &DispatchSettings) -> anyhow::Result<Option<HeaderValue>> {
+    let value = settings.user_agent.as_deref().map(HeaderValue::from_str).transpose();
+    value.with_context(|| {
+        Fault::new(Exit::Usage, "[dispatch] user_agent cannot be a header", "use visible ASCII")
+    })
+}
+
+fn random_bytes<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).ok().context("the system gives no random numbers")?;
+    Ok(bytes)
+}
+
+impl std::fmt::Debug for RunningHub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RunningHub({}, {})", self.node, self.addr)
+    }
+}
+
+#[cfg(test)]
+mod tests;

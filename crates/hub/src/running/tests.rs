@@ -1,0 +1,152 @@
+//! Start and stop of a hub in this process: order, drain, conflicts, protocols.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use http::Method;
+use trunkline_config::{LoadOptions, Overrides};
+use trunkline_store::StoreOptions;
+
+use super::*;
+use crate::cli::RemoteArgs;
+use crate::client::{Api, Content, open_client};
+
+fn settings(dir: &Path, listen: &str) -> Settings {
+    let overrides = Overrides { listen: Some(listen.to_owned()), data_dir: Some(dir.to_owned()) };
+    // A file of its own, so that none in the working directory is read.
+    let path = dir.join("empty.toml");
+    std::fs::write(&path, "").unwrap();
+    Settings::load(LoadOptions { path: Some(path), env: Env::default(), overrides }).unwrap()
+}
+
+async fn hub(dir: &Path) -> RunningHub {
+    start(settings(dir, "127.0.0.1:0"), &Env::default()).await.unwrap()
+}
+
+fn api(hub: &RunningHub, token: Option<&str>) -> Api {
+    Api::new(&RemoteArgs { url: hub.url(), token: token.map(str::to_owned), json: false }).unwrap()
+}
+
+#[allow(clippy::disallowed_methods, reason = "a raw client of the hub under test, on loopback")]
+fn connect(hub: &RunningHub) -> std::net::TcpStream {
+    let stream = std::net::TcpStream::connect(hub.addr()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn starts_serves_and_stops_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub(dir.path()).await;
+    let token = hub.first_token().unwrap().expose().to_owned();
+    api(&hub, None).get("healthz", &[]).await.unwrap();
+    api(&hub, None).get("readyz", &[]).await.unwrap();
+    let admin = api(&hub, Some(&token));
+    assert_eq!(admin.get("api/v1/events", &[]).await.unwrap()["items"], serde_json::json!([]));
+    let (status, _) =
+        api(&hub, None).exchange(Method::GET, "api/v1/events", &[], Content::default()).await.unwrap();
+    assert_eq!(status, 401);
+    let (status, _) = admin.exchange(Method::POST, "in/nobody", &[], Content::default()).await.unwrap();
+    assert_eq!(status, 404);
+
+    // An idle connection must not hold up the end.
+    let mut idle = connect(&hub);
+    let url = hub.url();
+    let stopping = Instant::now();
+    hub.shutdown().await;
+    assert!(stopping.elapsed() < Duration::from_secs(5), "{:?}", stopping.elapsed());
+    assert_eq!(idle.read(&mut [0; 1]).unwrap_or(0), 0);
+    let late = Api::new(&RemoteArgs { url, token: None, json: false }).unwrap();
+    let error = late.get("healthz", &[]).await.unwrap_err();
+    assert_eq!(Fault::of(&error).0, Exit::Unreachable);
+    // Everything was let go: the store opens again, and the token is not shown a second time.
+    let again = self::hub(dir.path()).await;
+    assert!(again.first_token().is_none());
+    again.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_under_way_is_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub(dir.path()).await;
+    let mut stream = connect(&hub);
+    // The head is read and the body awaited; its end comes after the drain has begun.
+    stream.write_all(b"POST /in/none HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{").unwrap();
+    api(&hub, None).get("healthz", &[]).await.unwrap();
+    let stopping = tokio::spawn(hub.shutdown());
+    stream.write_all(b"}").unwrap();
+    let mut answer = String::new();
+    let answer = tokio::task::spawn_blocking(move || stream.read_to_string(&mut answer).map(|_| answer));
+    assert!(answer.await.unwrap().unwrap().starts_with("HTTP/1.1 "));
+    stopping.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_hub_is_refused_and_changes_nothing() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let hub = hub(dir.path()).await;
+    let same_port =
+        start(settings(other.path(), &hub.addr().to_string()), &Env::default()).await.unwrap_err();
+    assert!(same_port.to_string().contains("cannot listen"), "{same_port:#}");
+    assert!(!other.path().join("trunkline.db").exists());
+    let same_store = start(settings(dir.path(), "127.0.0.1:0"), &Env::default()).await.unwrap_err();
+    assert_eq!(Fault::of(&same_store).0, Exit::Refused);
+    api(&hub, None).get("readyz", &[]).await.unwrap();
+    hub.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_weak_admin_token_stops_the_start_and_leaves_nothing_running() {
+    let dir = tempfile::tempdir().unwrap();
+    let env: Env = [("TRUNKLINE_ADMIN_TOKEN", "weak")].into_iter().collect();
+    let error = start(settings(dir.path(), "127.0.0.1:0"), &env).await.unwrap_err();
+    assert!(format!("{error:#}").contains("admin token"), "{error:#}");
+    let options = StoreOptions::new(format!("sqlite://{}/trunkline.db", dir.path().display()));
+    Store::open(options).await.unwrap().close().await;
+    let env: Env = [("TRUNKLINE_ADMIN_TOKEN", "tlk_strong_enough_for_a_test")].into_iter().collect();
+    let hub = start(settings(dir.path(), "127.0.0.1:0"), &env).await.unwrap();
+    assert!(hub.first_token().is_none());
+    api(&hub, Some("tlk_strong_enough_for_a_test")).get("api/v1/tokens", &[]).await.unwrap();
+    hub.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_protocols_are_spoken() {
+    use http_body_util::Empty;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub(dir.path()).await;
+    let stream = connect(&hub);
+    stream.set_nonblocking(true).unwrap();
+    let stream = TokioIo::new(tokio::net::TcpStream::from_std(stream).unwrap());
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request =
+        http::Request::get(format!("{}/healthz", hub.url())).body(Empty::<bytes::Bytes>::new()).unwrap();
+    let answer = client.send_request(request).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_2));
+    drop((client, answer));
+    open_client().unwrap();
+    hub.shutdown().await;
+    drop(connection.await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_show_what_ingest_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub(dir.path()).await;
+    let (status, _) = api(&hub, None).exchange(Method::POST, "in/x", &[], Content::default()).await.unwrap();
+    assert_eq!(status, 404);
+    let mut stream = connect(&hub);
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    let text = tokio::task::spawn_blocking(move || stream.read_to_string(&mut text).map(|_| text))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(text.contains("trunkline_ingest_unknown_source_total 1"), "{text}");
+    hub.shutdown().await;
+}
