@@ -1,0 +1,178 @@
+//! A hub as a child process: start, ask, kill, stop.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::Value;
+use trunkline_connect::{ClientConfig, EgressPolicy, HttpClient, OutboundRequest, Target};
+
+/// The signing secret of the source `load`.
+pub(crate) const SOURCE_SECRET: &str = "whsec_ZTJlLXRlc3RzLW9mLXRydW5rbGluZS0zMi1ieXRlcyE=";
+/// The admin token of every hub under test.
+pub(crate) const ADMIN_TOKEN: &str = "tlk_e2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2e0";
+
+/// How and where hubs run; several may share it.
+pub(crate) struct Site {
+    folder: tempfile::TempDir,
+    store_url: String,
+}
+
+impl Site {
+    /// A site with a SQLite store in a folder of its own.
+    pub(crate) fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store_url = format!("sqlite://{}/trunkline.db", folder.path().display());
+        Self { folder, store_url }
+    }
+
+    /// A site on any store.
+    pub(crate) fn on(store_url: &str) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), store_url: store_url.to_owned() }
+    }
+
+    /// The store's URL.
+    pub(crate) fn store_url(&self) -> &str {
+        &self.store_url
+    }
+
+    fn config(&self) -> PathBuf {
+        let path = self.folder.path().join("trunkline.toml");
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nlog_level = \"warn\"\n\
+             [store]\nurl = \"{}\"\n[egress]\nallow = [\"127.0.0.0/8\"]\n\
+             [[sources]]\nname = \"load\"\nscheme = \"standard-webhooks\"\nsecret = \"env:LOAD_SECRET\"\n",
+            self.store_url
+        );
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Starts a hub and waits until it is ready.
+    pub(crate) fn start(&self) -> Hub {
+        Hub::start(&self.config())
+    }
+}
+
+/// A running hub; killed when the value is dropped.
+pub(crate) struct Hub {
+    child: Child,
+    url: String,
+    client: HttpClient,
+    /// How long it took from the start to the ready line.
+    pub(crate) started_in: Duration,
+}
+
+/// An answer of the hub.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+}
+
+/// A client that may reach loopback.
+pub(crate) fn client() -> HttpClient {
+    let policy = EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]);
+    HttpClient::new(&ClientConfig::default(), policy).unwrap()
+}
+
+impl Hub {
+    fn start(config: &Path) -> Self {
+        let began = Instant::now();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_trunkline-under-test"))
+            .args(["serve", "--config"])
+            .arg(config)
+            .env("TRUNKLINE_ADMIN_TOKEN", ADMIN_TOKEN)
+            .env("LOAD_SECRET", SOURCE_SECRET)
+            .env("NO_COLOR", "1")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| {
+                line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
+            })
+            .expect("the hub prints where it listens");
+        let started_in = began.elapsed();
+        // Goes on reading, so that the hub never waits for a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url: url.trim_end_matches('/').to_owned(), client: client(), started_in }
+    }
+
+    /// Where the hub listens.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Ends the process as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks the process to stop and gives its exit code and how long it took.
+    pub(crate) fn terminate(mut self) -> (Option<i32>, Duration) {
+        let began = Instant::now();
+        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+        let status = self.child.wait().unwrap();
+        (status.code(), began.elapsed())
+    }
+
+    /// Calls the API as the admin.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let policy = EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        let target = Target::parse(&format!("{}{path}", self.url), &policy).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {ADMIN_TOKEN}")).unwrap());
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        let request = OutboundRequest {
+            method,
+            target,
+            headers,
+            body: body.map_or_else(Bytes::new, |body| serde_json::to_vec(&body).unwrap().into()),
+            timeout: Duration::from_secs(10),
+            response_limit_bytes: 4 << 20,
+        };
+        let answer = self.client.send(request).await.unwrap();
+        Answer { status: answer.status.as_u16(), body: answer.body_head }
+    }
+
+    /// Makes an endpoint for every event with quick retries; gives its id.
+    pub(crate) async fn create_endpoint(&self, url: &str) -> (String, String) {
+        let body = serde_json::json!({
+            "url": url, "events": ["**"], "max_attempts": 20, "backoff_ms": [200], "in_flight": 64, "timeout_ms": 3000,
+        });
+        let answer = self.call(Method::POST, "/api/v1/webhooks", Some(body)).await;
+        assert_eq!(answer.status, 201, "{:?}", answer.body);
+        let made = answer.json();
+        (made["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        // It may have been waited for already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,17 @@
+//! End-to-end tests: the real program as a child process, real HTTP, a receiver that checks what it is sent.
+//!
+//! One test binary. Each file is named after the promise that it holds the hub to.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests say what they found and fail where they stand"
+)]
+
+mod disk_full;
+mod fail_over;
+mod hub;
+mod kill;
+mod load;
+mod receiver;
+mod shutdown;
