@@ -2,7 +2,7 @@
 //!
 //! Layer L3. The binary builds an [`ApiState`] and mounts [`router`] beside ingest's. Handlers read and commit through
 //! the journal and the store's tables; what must happen inside an engine goes through the two traits of [`seams`],
-//! which [`DispatchSeam`] and [`IngestSeam`] implement.
+//! which the binary implements.
 //!
 //! One table of operations (`routes`) makes the router, the guards and the OpenAPI document, so that no route can be
 //! served without its authentication and its description. A request passes, from the outside: `observe` (id, time limit,
@@ -12,7 +12,6 @@
 //! Deliberately absent: SQL (`store`), verification of webhooks (`ingest`), HTTP calls (`connect`), live sockets.
 
 pub mod auth;
-mod engines;
 mod error_pages;
 mod guard;
 mod idempotency;
@@ -35,7 +34,6 @@ use trunkline_model::ErrorCode;
 use crate::problem::Problem;
 use crate::routes::service::Document;
 
-pub use engines::{DispatchSeam, IngestSeam};
 pub use metrics::ApiMetrics;
 pub use page::read_place;
 pub use state::{ApiLimits, ApiParts, ApiState};
