@@ -159,12 +159,8 @@ impl Connection {
             let text = &self.answer[..filled];
             if let Some(end) = find(text, b"\r\n\r\n") {
                 let head = std::str::from_utf8(&text[..end])?;
-                let length: usize = head
-                    .lines()
-                    .find_map(|line| {
-                        line.to_ascii_lowercase().strip_prefix("content-length:").map(str::to_owned)
-                    })
-                    .map_or(Ok(0), |value| value.trim().parse())?;
+                let length =
+                    head.split("\r\n").find_map(content_length).map_or(Ok(0), str::parse::<usize>)?;
                 if filled >= end + 4 + length {
                     return Ok(head.get(9..12).unwrap_or("0").parse()?);
                 }
@@ -172,6 +168,11 @@ impl Connection {
             anyhow::ensure!(filled < self.answer.len(), "the answer is too long");
         }
     }
+}
+
+fn content_length(line: &str) -> Option<&str> {
+    const NAME: &str = "content-length:";
+    line.get(..NAME.len()).filter(|name| name.eq_ignore_ascii_case(NAME)).map(|_| line[NAME.len()..].trim())
 }
 
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {

@@ -1,5 +1,6 @@
 //! Reads a request body, bounded in bytes and in time. Called by the router only.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
@@ -17,20 +18,31 @@ pub(crate) enum BodyError {
     Broken,
 }
 
-/// Reads all of `body`; a body that came in one piece is not copied.
+/// A body up to this size is copied out of the connection's read buffer. A copy costs less than what comes of keeping
+/// the buffer alive until the call is stored: the connection would need a new one for its next request.
+const COPY_UP_TO: usize = 16 * 1024;
+
+/// Reads all of `body`; a large one that came in one piece is not copied.
 pub(crate) async fn read(body: Body, limit_bytes: usize, within: Duration) -> Result<Bytes, BodyError> {
     if body.size_hint().lower() > limit_bytes as u64 {
         return Err(BodyError::TooLarge);
     }
-    tokio::time::timeout(within, gather(body, limit_bytes)).await.unwrap_or(Err(BodyError::TimedOut))
+    let mut gathering = std::pin::pin!(gather(body, limit_bytes));
+    // Most bodies are here already with the head: they need no timer.
+    if let Poll::Ready(gathered) = futures_util::poll!(gathering.as_mut()) {
+        return gathered;
+    }
+    tokio::time::timeout(within, gathering).await.unwrap_or(Err(BodyError::TimedOut))
 }
 
 async fn gather(mut body: Body, limit_bytes: usize) -> Result<Bytes, BodyError> {
     let Some(first) = next_piece(&mut body, limit_bytes).await? else { return Ok(Bytes::new()) };
     if body.is_end_stream() {
-        return Ok(first);
+        return Ok(detached(first));
     }
-    let Some(second) = next_piece(&mut body, limit_bytes - first.len()).await? else { return Ok(first) };
+    let Some(second) = next_piece(&mut body, limit_bytes - first.len()).await? else {
+        return Ok(detached(first));
+    };
     let expected = first.len() + second.len() + body.size_hint().lower().min(limit_bytes as u64) as usize;
     let mut all = Vec::with_capacity(expected);
     all.extend_from_slice(&first);
@@ -39,6 +51,10 @@ async fn gather(mut body: Body, limit_bytes: usize) -> Result<Bytes, BodyError> 
         all.extend_from_slice(&piece);
     }
     Ok(all.into())
+}
+
+fn detached(piece: Bytes) -> Bytes {
+    if piece.len() <= COPY_UP_TO { Bytes::copy_from_slice(&piece) } else { piece }
 }
 
 /// The next piece with something in it; trailers are skipped.

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -94,7 +95,7 @@ pub struct Event {
     /// Unique together with `source` inside a tenant.
     pub id: EventId,
     /// Where the event comes from, a URI reference.
-    pub source: String,
+    pub source: Arc<str>,
     /// What kind of fact this is.
     pub event_type: EventType,
     /// What the fact is about, inside the source.
@@ -110,7 +111,7 @@ pub struct Event {
     /// Who owns the event.
     pub tenant: Tenant,
     /// The journey this event belongs to: the id of the journey's first event unless a producer chose another.
-    pub correlationid: String,
+    pub correlationid: Arc<str>,
     /// The id of the event or request that directly caused this one.
     pub causationid: Option<String>,
     /// Events with the same key keep their order; absent means `subject`, else `source`.
@@ -123,10 +124,10 @@ pub struct Event {
 
 impl Event {
     /// Makes an event with a fresh id that starts a journey of its own.
-    pub fn new(tenant: Tenant, source: impl Into<String>, event_type: EventType, time: Timestamp) -> Self {
+    pub fn new(tenant: Tenant, source: impl Into<Arc<str>>, event_type: EventType, time: Timestamp) -> Self {
         let id = EventId::fresh();
         Self {
-            correlationid: id.as_str().to_owned(),
+            correlationid: id.clone().into_shared(),
             id,
             source: source.into(),
             event_type,
@@ -165,7 +166,7 @@ impl Event {
     #[must_use]
     pub fn caused_by(mut self, cause: &Self) -> Self {
         self.tenant = cause.tenant.clone();
-        self.correlationid.clone_from(&cause.correlationid);
+        self.correlationid = Arc::clone(&cause.correlationid);
         self.causationid = Some(cause.id.as_str().to_owned());
         self.traceparent.clone_from(&cause.traceparent);
         self

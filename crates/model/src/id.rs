@@ -1,19 +1,30 @@
 //! Typed ids: a prefix that names the kind, then a UUIDv7 as 32 hexadecimal digits.
 //!
 //! UUIDv7 grows with time, so new rows land at the right edge of an index. Ids made in one process are strictly
-//! increasing. An [`EventId`] may also be a foreign text, because CloudEvents producers choose their own ids.
+//! increasing. Ids are copied from record to record, so a clone shares the text. An [`EventId`] may also be a foreign text, because CloudEvents producers choose their own ids.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+/// The longest id the hub makes itself.
+const MAX_OWN_LEN: usize = 40;
+
 /// Makes the 32 hexadecimal digits of a new UUIDv7.
-fn fresh(prefix: &str) -> String {
-    let mut text = String::with_capacity(prefix.len() + 32);
-    text.push_str(prefix);
+fn fresh(prefix: &str) -> Arc<str> {
     let mut digits = [0_u8; uuid::fmt::Simple::LENGTH];
-    text.push_str(uuid::Uuid::now_v7().simple().encode_lower(&mut digits));
-    text
+    joined(prefix, uuid::Uuid::now_v7().simple().encode_lower(&mut digits))
+}
+
+/// Joins prefix and digits with one allocation.
+fn joined(prefix: &str, digits: &str) -> Arc<str> {
+    let mut text = [0_u8; MAX_OWN_LEN];
+    let len = prefix.len() + digits.len();
+    let Some(place) = text.get_mut(..len) else { return format!("{prefix}{digits}").into() };
+    place[..prefix.len()].copy_from_slice(prefix.as_bytes());
+    place[prefix.len()..].copy_from_slice(digits.as_bytes());
+    std::str::from_utf8(place).expect("invariant: two texts joined are text").into()
 }
 
 macro_rules! typed_ids {
@@ -21,7 +32,7 @@ macro_rules! typed_ids {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// What every id of this kind begins with.
@@ -33,7 +44,7 @@ macro_rules! typed_ids {
             }
 
             /// Takes an id as it was stored or received; an unknown one is simply not found later.
-            pub fn from_text(text: impl Into<String>) -> Self {
+            pub fn from_text(text: impl Into<Arc<str>>) -> Self {
                 Self(text.into())
             }
 
@@ -44,6 +55,11 @@ macro_rules! typed_ids {
 
             /// The id as owned text.
             pub fn into_string(self) -> String {
+                self.0.as_ref().to_owned()
+            }
+
+            /// The id as shared text.
+            pub fn into_shared(self) -> Arc<str> {
                 self.0
             }
         }
@@ -78,14 +94,14 @@ impl EventId {
     ///
     /// `None` for ids that the hub did not make.
     pub fn to_inbound(&self) -> Option<InboundId> {
-        self.0.strip_prefix(Self::PREFIX).map(|digits| InboundId(format!("{}{digits}", InboundId::PREFIX)))
+        self.0.strip_prefix(Self::PREFIX).map(|digits| InboundId(joined(InboundId::PREFIX, digits)))
     }
 }
 
 impl InboundId {
     /// The id of the event that was stored as one record with this request.
     pub fn to_event(&self) -> Option<EventId> {
-        self.0.strip_prefix(Self::PREFIX).map(|digits| EventId(format!("{}{digits}", EventId::PREFIX)))
+        self.0.strip_prefix(Self::PREFIX).map(|digits| EventId(joined(EventId::PREFIX, digits)))
     }
 }
 

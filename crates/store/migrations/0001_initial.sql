@@ -134,7 +134,7 @@ CREATE INDEX endpoints_by_tenant ON endpoints (tenant, id);
 
 -- One event owed to one endpoint. The latest attempt lives in the row, earlier ones in attempts.
 CREATE TABLE deliveries (
-    id              TEXT PRIMARY KEY,
+    id              TEXT NOT NULL,
     tenant          TEXT NOT NULL,
     endpoint_id     TEXT NOT NULL,
     shard           BIGINT NOT NULL,
@@ -153,11 +153,11 @@ CREATE TABLE deliveries (
     status          BIGINT,
     error_class     TEXT,
     error           TEXT,
-    response_head   TEXT
+    response_head   TEXT,
+    PRIMARY KEY (tenant, id)
 );
 CREATE INDEX deliveries_by_event ON deliveries (shard, seq);
 CREATE INDEX deliveries_by_endpoint ON deliveries (endpoint_id, id);
-CREATE INDEX deliveries_by_tenant ON deliveries (tenant, id);
 CREATE INDEX deliveries_due ON deliveries (shard, endpoint_id, next_attempt_at) WHERE state = 'pending';
 
 CREATE TABLE attempts (

@@ -1,12 +1,14 @@
 //! A write as a value: [`Commit`] says everything that must become true together.
 //!
-//! The order of application is fixed: fence, dedupe key, statements, events, cursor. A commit is applied whole or not at
+//! The order of application is fixed: fence, dedupe key, statements, deliveries, events, cursors. A commit is applied whole or not at
 //! all; commits that happen to share a transaction do not affect one another.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use trunkline_model::{Event, Seq, Shard, Timestamp};
 
+use crate::tables::delivery::DeliveryRow;
 use crate::value::Value;
 
 /// How many rows a statement has to touch.
@@ -105,6 +107,9 @@ pub struct Commit {
     pub seen: Option<Seen>,
     /// State changes.
     pub statements: Vec<Statement>,
+    /// Deliveries to store: the hot rows of dispatch, bound without a detour through [`Value`]. Shared, so that the
+    /// caller has them afterwards.
+    pub deliveries: Arc<Vec<DeliveryRow>>,
     /// Events to append, in this order.
     pub events: Vec<NewEvent>,
     /// Consumer cursors to move.
@@ -117,15 +122,21 @@ impl Commit {
         Self { events, ..Self::default() }
     }
 
+    /// A commit that stores deliveries and nothing else.
+    pub fn deliveries(deliveries: Vec<DeliveryRow>) -> Self {
+        Self { deliveries: Arc::new(deliveries), ..Self::default() }
+    }
+
     /// A commit that runs statements and nothing else.
     pub fn statements(statements: Vec<Statement>) -> Self {
         Self { statements, ..Self::default() }
     }
 
-    /// Tells whether the commit cannot fail half-way: then it needs no savepoint of its own.
+    /// Tells whether the commit is an append that can share a transaction and its statements with others of the kind.
     pub(crate) fn is_plain_append(&self) -> bool {
         self.fence.is_none()
             && self.statements.is_empty()
+            && self.deliveries.is_empty()
             && self.cursors.is_empty()
             && self.events.len() <= 1
     }

@@ -138,11 +138,23 @@ impl Store {
         sql: impl Into<Cow<'static, str>>,
         params: Vec<Value>,
     ) -> Result<Vec<Row>, ReadError> {
+        self.query_as(sql, params, Ok).await
+    }
+
+    /// The same, making something of each row off the runtime where the database is embedded.
+    pub(crate) async fn query_as<T: Send + 'static>(
+        &self,
+        sql: impl Into<Cow<'static, str>>,
+        params: Vec<Value>,
+        make: fn(Row) -> Result<T, ReadError>,
+    ) -> Result<Vec<T>, ReadError> {
         let sql = sql.into();
         tracing::trace!(target: "trunkline_store::sql", sql = &*sql);
         match &*self.backend {
-            Backend::Sqlite(sqlite) => sqlite.query(sql, params).await,
-            Backend::Postgres(postgres) => postgres.query(&sql, params).await,
+            Backend::Sqlite(sqlite) => sqlite.query(sql, params, make).await,
+            Backend::Postgres(postgres) => {
+                postgres.query(&sql, params).await?.into_iter().map(make).collect()
+            }
         }
     }
 

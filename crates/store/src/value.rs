@@ -59,6 +59,28 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
+/// A parameter that borrows from the row it belongs to: what the hot inserts bind.
+pub(crate) enum BorrowedValue<'a> {
+    Int(i64),
+    Text(&'a str),
+    Blob(&'a [u8]),
+    Null,
+}
+
+impl<'a> BorrowedValue<'a> {
+    pub(crate) fn opt(text: Option<&'a str>) -> Self {
+        text.map_or(Self::Null, Self::Text)
+    }
+
+    pub(crate) fn opt_int(value: Option<i64>) -> Self {
+        value.map_or(Self::Null, Self::Int)
+    }
+
+    pub(crate) fn opt_time(time: Option<trunkline_model::Timestamp>) -> Self {
+        Self::opt_int(time.map(trunkline_model::Timestamp::as_micros))
+    }
+}
+
 /// Lists values of mixed types as SQL parameters.
 #[macro_export]
 macro_rules! params {

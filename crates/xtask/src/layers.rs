@@ -30,10 +30,13 @@ pub enum Layer {
 pub const LAYERS: &[(&str, Layer)] = &[
     ("model", Layer::L0),
     ("config", Layer::L0),
+    ("jq", Layer::L0),
     ("store", Layer::L1),
     ("journal", Layer::L1),
     ("vault", Layer::L1),
     ("connect", Layer::L1),
+    ("packs", Layer::L1),
+    ("sinks", Layer::L1),
     ("ingest", Layer::L2),
     ("flow", Layer::L2),
     ("dispatch", Layer::L2),
@@ -56,6 +59,7 @@ pub const LAYERS: &[(&str, Layer)] = &[
 /// Uses inside one layer, with the reason each is right.
 pub const SAME_LAYER: &[(&str, &str, &str)] = &[
     ("journal", "store", "the journal lives in the store's tables and commits through its writer"),
+    ("sinks", "connect", "the SSRF guard and the HTTP client are connect's"),
     ("hub", "bench", "the command `bench` is part of the program"),
     ("e2e", "testkit", "tests share their harness"),
 ];

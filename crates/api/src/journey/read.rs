@@ -40,7 +40,7 @@ fn of_request(request: InboundRow) -> Journey {
 }
 
 async fn of_event(store: &Store, tenant: &Tenant, record: EventRecord) -> Result<Journey, ReadError> {
-    let correlation_id = record.event.correlationid.clone();
+    let correlation_id = record.event.correlationid.to_string();
     let mut events = event_list_journey(store, tenant, &correlation_id, MAX_EVENTS as i64 + 1).await?;
     let mut truncated = events.len() > MAX_EVENTS;
     events.truncate(MAX_EVENTS);

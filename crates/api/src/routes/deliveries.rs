@@ -184,8 +184,8 @@ impl From<DeliveryRow> for Delivery {
         Self {
             id: row.id.into_string(),
             endpoint_id: row.endpoint_id.into_string(),
-            event_id: row.event_id,
-            event_type: row.event_type,
+            event_id: row.event_id.into_string(),
+            event_type: row.event_type.as_str().to_owned(),
             state: match row.state {
                 DeliveryState::Pending => Standing::Pending,
                 DeliveryState::Succeeded => Standing::Succeeded,

@@ -166,7 +166,7 @@ impl InboundWithBody {
         let head = record.request_head?;
         let inbound = Inbound {
             id: id.to_owned(),
-            source: record.event.source,
+            source: record.event.source.to_string(),
             received_at: record.recorded_at.to_rfc3339(),
             verdict: ShownVerdict::Accepted,
             reason: String::new(),

@@ -123,9 +123,10 @@ async fn populate(hub: &Hub) -> Vec<String> {
         n_attempts: 3,
         failed_at: hub.clock.now(),
     };
-    let (delivery_row, insert) = delivery(&EventId::from_text("order-1"), 1);
-    let statements = vec![inbound_insert(&inbound), dead_letter_insert(&letter), insert];
-    hub.store.commit(Commit::statements(statements)).await.unwrap();
+    let delivery_row = delivery(&EventId::from_text("order-1"), 1);
+    let statements = vec![inbound_insert(&inbound), dead_letter_insert(&letter)];
+    let deliveries = Commit::deliveries(vec![delivery_row.clone()]);
+    hub.store.commit(Commit { statements, ..deliveries }).await.unwrap();
     vec![
         "/api/v1/events/order-1".to_owned(),
         "/api/v1/events/order-1/journey".to_owned(),

@@ -1,4 +1,6 @@
 //! A hub without engines: store, tokens of every role in two tenants, and calls without a socket.
+//!
+//! The store is SQLite, or PostgreSQL when `TRUNKLINE_TEST_STORE` is `postgres`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,7 +11,6 @@ use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use trunkline_api::auth::Role;
@@ -21,8 +22,9 @@ use trunkline_journal::Journal;
 use trunkline_model::{
     Clock, DeliveryId, EndpointId, EventRecord, InboundId, ManualClock, Tenant, Timestamp,
 };
+use trunkline_store::Store;
 use trunkline_store::tables::inbound::Verdict;
-use trunkline_store::{Store, StoreOptions};
+use trunkline_testkit::TestStore;
 
 /// Stands in for dispatch and ingest; notes what was asked.
 #[derive(Debug, Default)]
@@ -155,7 +157,7 @@ pub(crate) struct Hub {
     pub(crate) draining: CancellationToken,
     router: Router,
     tokens: BTreeMap<(String, &'static str), String>,
-    _folder: TempDir,
+    _home: TestStore,
 }
 
 /// The tenant that tests work in.
@@ -165,9 +167,11 @@ pub(crate) fn tenant() -> Tenant {
 
 impl Hub {
     pub(crate) async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("hub.db").display());
-        let store = Store::open(StoreOptions::new(url)).await.unwrap();
+        let home = match std::env::var("TRUNKLINE_TEST_STORE").as_deref() {
+            Ok("postgres") => TestStore::postgres().await.expect("the store asked for is reachable"),
+            _ => TestStore::sqlite().await,
+        };
+        let store = home.store.clone();
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_secs(1_800_000_000)));
         let engines = Arc::new(FakeEngines::default());
         let draining = CancellationToken::new();
@@ -197,7 +201,7 @@ impl Hub {
                 tokens.insert((tenant.to_owned(), role.as_str()), secret.expose().to_owned());
             }
         }
-        Self { store, clock, engines, draining, router: router(state), tokens, _folder: folder }
+        Self { store, clock, engines, draining, router: router(state), tokens, _home: home }
     }
 
     /// The token of a role in the tenant of the tests.

@@ -9,10 +9,10 @@ use trunkline_model::{
     AttemptId, Clock as _, Data, DeliveryId, EndpointId, Event, EventId, EventType, InboundId, Timestamp,
 };
 use trunkline_store::tables::delivery::{
-    AttemptOutcome, DeliveryRow, DeliveryState, delivery_insert, delivery_record_attempt,
+    AttemptOutcome, DeliveryRow, DeliveryState, delivery_record_attempt,
 };
 use trunkline_store::tables::inbound::{InboundRow, Verdict, inbound_accept, inbound_insert};
-use trunkline_store::{Commit, NewEvent, Statement};
+use trunkline_store::{Commit, NewEvent};
 
 use crate::harness::{Hub, tenant};
 
@@ -29,15 +29,15 @@ fn outcome(status: i64) -> AttemptOutcome {
 }
 
 /// A delivery of an event in shard 0 that has failed once.
-pub(crate) fn delivery(event_id: &EventId, seq: i64) -> (DeliveryRow, Statement) {
-    let row = DeliveryRow {
+pub(crate) fn delivery(event_id: &EventId, seq: i64) -> DeliveryRow {
+    DeliveryRow {
         id: DeliveryId::fresh(),
         tenant: tenant(),
         endpoint_id: EndpointId::fresh(),
         shard: 0,
         seq,
-        event_id: event_id.as_str().to_owned(),
-        event_type: "order.created".to_owned(),
+        event_id: event_id.clone(),
+        event_type: EventType::from_stored("order.created"),
         state: DeliveryState::Pending,
         reason: None,
         created_at: Timestamp::from_secs(1_800_000_001),
@@ -45,9 +45,7 @@ pub(crate) fn delivery(event_id: &EventId, seq: i64) -> (DeliveryRow, Statement)
         finished_at: None,
         n_attempts: 1,
         latest: Some(outcome(500)),
-    };
-    let insert = delivery_insert(&row);
-    (row, insert)
+    }
 }
 
 fn kinds(node: &Value) -> Vec<String> {
@@ -63,7 +61,7 @@ async fn a_webhook_is_followed_to_its_attempts() {
     let event_type = EventType::parse("order.created").unwrap();
     let mut event = Event::new(tenant(), "/in/shop", event_type, hub.clock.now());
     event.id = id.to_event().unwrap();
-    event.correlationid = event.id.as_str().to_owned();
+    event.correlationid = event.id.clone().into_shared();
     event.data = Data::Envelope(Bytes::from_static(br#"{"type":"order.created","data":{"n":1}}"#));
     let mut follow_up =
         Event::new(tenant(), "/flow", EventType::parse("order.checked").unwrap(), hub.clock.now())
@@ -73,15 +71,15 @@ async fn a_webhook_is_followed_to_its_attempts() {
     let first = NewEvent { event: event.clone(), recorded_at: hub.clock.now(), request_head };
     hub.clock.advance(Duration::from_millis(20));
     let events = vec![first, NewEvent::new(follow_up, hub.clock.now())];
-    hub.store.commit(Commit::append(events)).await.unwrap();
-    let (mut row, insert) = delivery(&event.id, 1);
+    let stored = hub.store.commit(Commit::append(events)).await.unwrap();
+    let mut row = delivery(&event.id, stored.appended()[0].seq);
+    row.shard = stored.appended()[0].shard;
+    hub.store.commit(Commit::deliveries(vec![row.clone()])).await.unwrap();
     row.n_attempts = 2;
     row.state = DeliveryState::Succeeded;
     row.finished_at = Some(Timestamp::from_secs(1_800_000_007));
     row.latest = Some(outcome(200));
-    let mut statements = vec![insert];
-    statements.extend(delivery_record_attempt(&row));
-    hub.store.commit(Commit::statements(statements)).await.unwrap();
+    hub.store.commit(Commit::statements(delivery_record_attempt(&row))).await.unwrap();
 
     let by_event = hub.get(&format!("/api/v1/events/{}/journey", event.id)).await;
     let by_request = hub.get(&format!("/api/v1/events/{id}/journey")).await;
@@ -138,7 +136,7 @@ async fn a_call_is_followed_through_quarantine() {
     let event_type = EventType::parse("shop.received").unwrap();
     let mut event = Event::new(tenant(), "/in/shop", event_type, hub.clock.now());
     event.id = row.id.to_event().unwrap();
-    event.correlationid = event.id.as_str().to_owned();
+    event.correlationid = event.id.clone().into_shared();
     event.causationid = Some(row.id.as_str().to_owned());
     let commit = Commit {
         statements: vec![inbound_accept(&tenant(), &row.id, event.id.as_str())],

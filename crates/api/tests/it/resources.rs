@@ -3,9 +3,9 @@
 use http::{Method, StatusCode};
 use serde_json::json;
 use trunkline_model::{Clock as _, EventId, InboundId};
-use trunkline_store::Commit;
 use trunkline_store::tables::dead_letter::{DeadLetterRow, dead_letter_insert};
 use trunkline_store::tables::inbound::{InboundRow, Verdict, inbound_insert};
+use trunkline_store::{Commit, Dialect};
 
 use crate::harness::{Hub, tenant};
 use crate::journey::delivery;
@@ -58,9 +58,9 @@ async fn calls_are_judged_again_page_by_page() {
 #[tokio::test]
 async fn deliveries_are_listed_and_retried() {
     let hub = Hub::start().await;
-    let (row, insert) = delivery(&EventId::from_text("e1"), 1);
-    let (_, second) = delivery(&EventId::from_text("e2"), 2);
-    hub.store.commit(Commit::statements(vec![insert, second])).await.unwrap();
+    let row = delivery(&EventId::from_text("e1"), 1);
+    let rows = vec![row.clone(), delivery(&EventId::from_text("e2"), 2)];
+    hub.store.commit(Commit::deliveries(rows)).await.unwrap();
     for query in ["event_id=e1", &format!("endpoint_id={}", row.endpoint_id)] {
         let listed = hub.get(&format!("/api/v1/deliveries?state=pending&{query}")).await;
         assert_eq!(listed.body["items"].as_array().map(Vec::len), Some(1), "{query}");
@@ -102,6 +102,11 @@ async fn the_status_tells_what_the_tenant_holds() {
     let hub = Hub::start().await;
     hub.emit("a", "a.b").await;
     let status = hub.get("/api/v1/status").await.body;
-    assert_eq!((&status["node_id"], &status["store"]), (&json!("node-1"), &json!("sqlite")));
-    assert_eq!((&status["usage"]["n_events"], &status["n_shards"]), (&json!(1), &json!(1)));
+    let store = match hub.store.dialect() {
+        Dialect::Sqlite => "sqlite",
+        Dialect::Postgres => "postgres",
+    };
+    assert_eq!((&status["node_id"], &status["store"]), (&json!("node-1"), &json!(store)));
+    let n_shards = json!(hub.store.n_shards());
+    assert_eq!((&status["usage"]["n_events"], &status["n_shards"]), (&json!(1), &n_shards));
 }

@@ -73,7 +73,7 @@ struct Flush {
     /// Where the cursor stood before, and where it goes.
     cursor: Seq,
     seq: Option<Seq>,
-    rows: Vec<DeliveryRow>,
+    rows: Arc<Vec<DeliveryRow>>,
     changes: Vec<Change>,
 }
 
@@ -227,7 +227,10 @@ impl Planner {
 
     fn start_read(&mut self) {
         let limits = &self.shared.limits;
-        let has_room = self.window.len() < limits.window && self.window.n_bytes() < limits.window_bytes;
+        // Many small reads would cost more than a moment's wait for room.
+        let room = limits.window.saturating_sub(self.window.len());
+        let has_room =
+            room >= self.batch.min(limits.window.div_ceil(4)) && self.window.n_bytes() < limits.window_bytes;
         if !self.wants_read || !has_room || self.reading.is_some() {
             return;
         }
@@ -237,7 +240,7 @@ impl Planner {
         if self.skip_unwanted(head) {
             return;
         }
-        let room = (self.shared.limits.window - self.window.len()).min(self.batch).max(1);
+        let room = room.min(self.batch).max(1);
         let (shared, shard, after) = (Arc::clone(&self.shared), self.shard, self.position);
         self.reading = Some(Box::pin(async move {
             let records = shared.journal.read(shard, after, room as i64).await?;
@@ -412,7 +415,7 @@ impl Planner {
             return;
         }
         let seq = settled.as_ref().map(|settled| settled.seq);
-        let rows = settled.map(|settled| settled.rows).unwrap_or_default();
+        let rows = Arc::new(settled.map(|settled| settled.rows).unwrap_or_default());
         let n_changes = self.changes.len().min(MAX_ROWS);
         let flush =
             Flush { cursor: self.cursor, seq, rows, changes: self.changes.drain(..n_changes).collect() };
@@ -425,8 +428,8 @@ impl Planner {
             self.cursor = seq;
             self.shared.metrics.set_lag(self.shard, *self.head.borrow() - seq);
         }
-        for row in flush.rows {
-            self.note_row(&row);
+        for row in flush.rows.iter() {
+            self.note_row(row);
         }
         for change in flush.changes {
             match change {
@@ -524,16 +527,15 @@ async fn commit(shared: Arc<Shared>, fence: Fence, flush: Flush) -> (Flush, Resu
 
 impl Flush {
     fn to_commit(&self, fence: &Fence) -> Commit {
-        let mut statements = Vec::with_capacity(1 + self.rows.len() + 2 * self.changes.len());
+        let mut statements = Vec::with_capacity(1 + 2 * self.changes.len());
         // A run before this one may have left a commit under way: only one of the two may move the cursor.
         statements.push(consumer::cursor_expect(CONSUMER, fence.shard, self.cursor));
-        statements.extend(self.rows.iter().map(delivery::delivery_insert));
         for change in &self.changes {
             match change {
                 Change::Attempt(row) => statements.extend(delivery::delivery_record_attempt(row)),
                 Change::Cancel(row, reason) => {
                     let now = row.finished_at.unwrap_or(row.created_at);
-                    statements.push(delivery::delivery_cancel(&row.id, reason, now));
+                    statements.push(delivery::delivery_cancel(&row.tenant, &row.id, reason, now));
                 }
             }
         }
@@ -541,6 +543,7 @@ impl Flush {
         Commit {
             fence: Some(fence.clone()),
             statements,
+            deliveries: Arc::clone(&self.rows),
             cursors: self.seq.map(cursor).into_iter().collect(),
             ..Commit::default()
         }

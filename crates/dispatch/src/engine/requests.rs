@@ -146,8 +146,8 @@ impl Dispatcher {
                 endpoint_id: endpoint_id.clone(),
                 shard: record.shard,
                 seq: record.seq,
-                event_id: record.event.id.as_str().to_owned(),
-                event_type: record.event.event_type.as_str().to_owned(),
+                event_id: record.event.id.clone(),
+                event_type: record.event.event_type.clone(),
                 state: DeliveryState::Pending,
                 reason: None,
                 created_at: now,
@@ -157,13 +157,13 @@ impl Dispatcher {
                 latest: None,
             })
             .collect();
+        let due: Vec<_> = rows.iter().map(|row| (row.id.clone(), row.endpoint_id.clone())).collect();
         if !rows.is_empty() {
-            let statements = rows.iter().map(delivery::delivery_insert).collect();
-            self.shared.journal.commit(Commit::statements(statements)).await?;
+            self.shared.journal.commit(Commit::deliveries(rows)).await?;
         }
-        for row in &rows {
-            self.shared.poke(row.shard, &row.endpoint_id, now);
+        for (_, endpoint_id) in &due {
+            self.shared.poke(record.shard, endpoint_id, now);
         }
-        Ok(rows.into_iter().map(|row| row.id).collect())
+        Ok(due.into_iter().map(|(id, _)| id).collect())
     }
 }

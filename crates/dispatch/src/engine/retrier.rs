@@ -152,7 +152,9 @@ impl Retrier {
                         // From here on the report lets it go.
                         held.rows[n_before * N_READS + index].1 = false;
                     }
-                    Ok(None) => gone.push(delivery::delivery_cancel(&row.id, EVENT_EXPIRED, now)),
+                    Ok(None) => {
+                        gone.push(delivery::delivery_cancel(&row.tenant, &row.id, EVENT_EXPIRED, now))
+                    }
                     Err(error) => failed = Some(error),
                 }
             }

@@ -196,6 +196,7 @@ impl Window {
     /// Takes the settled front, up to about `max_rows` rows.
     pub(crate) fn take_settled(&mut self, max_rows: usize) -> Option<Settled> {
         let mut settled: Option<Settled> = None;
+        let n_expected = self.n_settled_rows.min(max_rows);
         while self.n_settled > 0 {
             let n_rows = settled.as_ref().map_or(0, |settled| settled.rows.len());
             let fits = self.opens.front().is_some_and(|open| n_rows + open.slots.len() <= max_rows);
@@ -207,7 +208,8 @@ impl Window {
             self.n_settled -= 1;
             self.n_settled_rows -= open.slots.len();
             self.n_bytes -= open.n_bytes;
-            let settled = settled.get_or_insert_with(|| Settled { seq: open.seq, rows: Vec::new() });
+            let settled = settled
+                .get_or_insert_with(|| Settled { seq: open.seq, rows: Vec::with_capacity(n_expected) });
             settled.seq = open.seq;
             settled.rows.extend(open.slots.into_iter().enumerate().filter_map(|(index, slot)| {
                 let plan = open.plan.as_ref()?;

@@ -67,13 +67,12 @@ struct Engines {
     stop_retention: CancellationToken,
 }
 
-/// How many worker threads the runtime gets: as asked, or one less than there are processors.
+/// How many worker threads the runtime gets: as asked, or as many as there are processors.
 ///
-/// The store's writer is a thread of its own and busy whenever the hub is; a worker that competes with it for a processor
-/// costs more than it brings.
+/// The store's writer has a thread of its own, but spends much of its time waiting for the disk.
 pub fn worker_threads(asked: usize) -> usize {
     match asked {
-        0 => std::thread::available_parallelism().map_or(1, |n| n.get().saturating_sub(1).max(1)),
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         n => n,
     }
 }

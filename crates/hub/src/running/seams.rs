@@ -72,7 +72,8 @@ impl Deliveries for EngineSeam {
                 // What succeeded stays as it is; the endpoint gets the event in a delivery of its own.
                 Err(RequestError::AlreadySucceeded) => {
                     let row = self.delivery(tenant, delivery_id).await?;
-                    let made = self.dispatcher.resend(tenant, &row.event_id, Some(&row.endpoint_id)).await;
+                    let made =
+                        self.dispatcher.resend(tenant, row.event_id.as_str(), Some(&row.endpoint_id)).await;
                     made.map_err(refused)?.pop().ok_or_else(|| ErrorCode::EndpointNotFound.into())
                 }
                 Err(error) => Err(refused(error)),

@@ -24,9 +24,8 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower::Service as _;
 use trunkline_ingest::Ingest;
 
@@ -64,10 +63,8 @@ pub(super) struct Server {
     addr: SocketAddr,
     /// Ends accepting, and connections after their request.
     drain: CancellationToken,
-    /// Ends connections at once.
-    abort: CancellationToken,
-    accepting: JoinHandle<()>,
-    connections: TaskTracker,
+    /// Gives the connections that are still open when accepting ends.
+    accepting: JoinHandle<JoinSet<()>>,
 }
 
 /// Takes a port; nobody can connect yet.
@@ -84,16 +81,9 @@ impl Bound {
     /// Begins to listen and to serve.
     pub(super) fn serve(self, routers: Routers) -> io::Result<Server> {
         let listener = self.socket.listen(BACKLOG)?;
-        let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
-        let connections = TaskTracker::new();
-        let acceptor = Acceptor {
-            listener,
-            routers,
-            drain: drain.clone(),
-            abort: abort.clone(),
-            connections: connections.clone(),
-        };
-        Ok(Server { addr: self.addr, drain, abort, accepting: tokio::spawn(acceptor.run()), connections })
+        let drain = CancellationToken::new();
+        let acceptor = Acceptor { listener, routers, drain: drain.clone() };
+        Ok(Server { addr: self.addr, drain, accepting: tokio::spawn(acceptor.run()) })
     }
 }
 
@@ -106,14 +96,14 @@ impl Server {
     /// Stops accepting, lets requests under way finish for at most `limit`, then cuts what is left.
     pub(super) async fn shutdown(self, limit: Duration) {
         self.drain.cancel();
-        if self.accepting.await.is_err() {
+        let Ok(mut connections) = self.accepting.await else {
             tracing::error!("the listener ended badly");
-        }
-        self.connections.close();
-        if tokio::time::timeout(limit, self.connections.wait()).await.is_err() {
-            tracing::warn!(n_connections = self.connections.len(), "drain time is over, connections are cut");
-            self.abort.cancel();
-            self.connections.wait().await;
+            return;
+        };
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(limit, all_ended).await.is_err() {
+            tracing::warn!(n_connections = connections.len(), "drain time is over, connections are cut");
+            connections.shutdown().await;
         }
     }
 }
@@ -122,26 +112,22 @@ struct Acceptor {
     listener: TcpListener,
     routers: Routers,
     drain: CancellationToken,
-    abort: CancellationToken,
-    connections: TaskTracker,
 }
 
 impl Acceptor {
-    async fn run(self) {
+    async fn run(self) -> JoinSet<()> {
+        let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
-                () = self.drain.cancelled() => return,
+                () = self.drain.cancelled() => return connections,
+                Some(_) = connections.join_next() => continue,
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let connection = Connection {
-                        routers: self.routers.clone(),
-                        peer,
-                        drain: self.drain.clone(),
-                        abort: self.abort.clone(),
-                    };
-                    self.connections.spawn(connection.run(stream));
+                    let connection =
+                        Connection { routers: self.routers.clone(), peer, drain: self.drain.clone() };
+                    connections.spawn(connection.run(stream));
                 }
                 Err(error) => {
                     tracing::error!(%error, "cannot accept connections");
@@ -156,7 +142,6 @@ struct Connection {
     routers: Routers,
     peer: SocketAddr,
     drain: CancellationToken,
-    abort: CancellationToken,
 }
 
 impl Connection {
@@ -173,13 +158,7 @@ impl Connection {
             Ok(Ok(0) | Err(_)) | Err(_) => return,
             Ok(Ok(_)) => first == H2_PREFACE,
         };
-        let abort = self.abort.clone();
-        let serve =
-            async { if is_http2 { self.serve_http2(stream).await } else { self.serve_http1(stream).await } };
-        let ended = tokio::select! {
-            () = abort.cancelled() => return,
-            ended = serve => ended,
-        };
+        let ended = if is_http2 { self.serve_http2(stream).await } else { self.serve_http1(stream).await };
         if let Err(error) = ended {
             // Peers that go away or talk nonsense are everyday; nobody has to act.
             tracing::debug!(%error, "connection ended");

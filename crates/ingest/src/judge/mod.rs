@@ -7,6 +7,8 @@
 //! - Every other sound body becomes `<source name>.received` with the body as content.
 //! - A body that should be JSON and is not, or is nested too deeply for anybody to read, goes to quarantine.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use serde_json::value::RawValue;
@@ -27,7 +29,7 @@ static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 #[derive(Debug, Clone)]
 pub struct Origin {
     tenant: Tenant,
-    source: String,
+    source: Arc<str>,
     received: EventType,
     subject: Option<String>,
 }
@@ -38,7 +40,7 @@ impl Origin {
     /// `None` when the name cannot be the first segment of an event type.
     pub fn new(tenant: Tenant, name: &str, subject: Option<String>) -> Option<Self> {
         let received = EventType::parse(&format!("{name}.received")).ok()?;
-        Some(Self { tenant, source: format!("/in/{name}"), received, subject })
+        Some(Self { tenant, source: format!("/in/{name}").into(), received, subject })
     }
 
     /// Who owns the events.
@@ -130,9 +132,9 @@ fn is_header_text(text: &str) -> bool {
 fn blank(origin: &Origin, arrival: &Arrival<'_>, event_type: EventType, time: Timestamp) -> Event {
     let id = arrival.id.to_event().expect("invariant: request ids begin with their prefix");
     Event {
-        correlationid: id.as_str().to_owned(),
+        correlationid: id.clone().into_shared(),
         id,
-        source: origin.source.clone(),
+        source: Arc::clone(&origin.source),
         event_type,
         subject: origin.subject.clone(),
         time,

@@ -48,9 +48,9 @@ fn an_envelope_is_its_own_event() {
         assert_eq!(event.time.to_rfc3339(), "2026-01-31T12:00:00Z");
         assert_eq!(event.data, Data::Envelope(Bytes::from_static(body)));
         assert_eq!(event.data.as_json(), Some(r#"{"n":1}"#));
-        assert_eq!(event.source, "/in/clinic-portal");
+        assert_eq!(&*event.source, "/in/clinic-portal");
         assert_eq!(event.datacontenttype.as_deref(), Some("application/json"));
-        assert_eq!(event.correlationid, event.id.as_str());
+        assert_eq!(&*event.correlationid, event.id.as_str());
         assert_eq!(event.causationid, None);
     }
     for careless in ["application/x-www-form-urlencoded", "text/plain;charset=UTF-8"] {

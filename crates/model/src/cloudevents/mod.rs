@@ -307,10 +307,13 @@ impl Attributes {
             }
             None => None,
         };
+        let id = EventId::from_text(id);
         let event = Event {
-            correlationid: self.optional("correlationid").unwrap_or_else(|| id.clone()),
-            id: EventId::from_text(id),
-            source,
+            correlationid: self
+                .optional("correlationid")
+                .map_or_else(|| id.clone().into_shared(), Into::into),
+            id,
+            source: source.into(),
             event_type,
             subject: self.optional("subject"),
             time,

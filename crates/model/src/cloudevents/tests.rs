@@ -18,7 +18,7 @@ fn structured_round_trip() {
     let json = r#"{"specversion":"1.0","id":"a-1","source":"/shop","type":"order.paid","subject":"42",
         "time":"2026-01-31T12:00:00Z","flag":true,"level":7,"data":{"sum":1.50}}"#;
     let event = parse(json).unwrap();
-    assert_eq!(event.correlationid, "a-1");
+    assert_eq!(&*event.correlationid, "a-1");
     assert_eq!(event.data.as_json(), Some(r#"{"sum":1.50}"#));
     let again = parse(std::str::from_utf8(&to_structured(&event)).unwrap()).unwrap();
     assert_eq!(Event { datacontenttype: None, ..again }, event);
@@ -77,7 +77,7 @@ fn binary_mode_reads_headers() {
         ("x-other", b"ignored"),
     ];
     let event = parse_binary(headers.into_iter(), Bytes::from_static(b"{}"), &defaults).unwrap();
-    assert_eq!(event.source, "/café");
+    assert_eq!(&*event.source, "/café");
     assert_eq!(event.extensions.get("note"), Some(&ExtensionValue::String("50%".into())));
     let faults = parse_binary(headers.into_iter(), Bytes::from_static(b"{"), &defaults).unwrap_err();
     assert_eq!(pointers(&faults), [""]);
@@ -125,8 +125,8 @@ proptest! {
     #[test]
     fn what_is_written_parses(id in "[!-~]{1,40}", subject in "\\PC{0,40}", data in "\\PC{0,60}") {
         let mut event = Event::new(Tenant::default(), "/s", EventType::parse("a.b").unwrap(), Timestamp::from_secs(1));
-        event.id = EventId::from_text(id.clone());
-        event.correlationid = id;
+        event.id = EventId::from_text(id);
+        event.correlationid = event.id.clone().into_shared();
         event.subject = Some(subject).filter(|s| !s.is_empty());
         event.datacontenttype = Some("application/json".into());
         event.data = Data::Json(serde_json::to_vec(&data).unwrap().into());

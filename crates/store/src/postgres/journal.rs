@@ -16,6 +16,7 @@ use trunkline_model::{Seq, Shard};
 use super::connect::Session;
 use super::values::{Column, Text, clean};
 use crate::tables::event;
+use crate::value::BorrowedValue;
 use crate::{Appended, NewEvent};
 
 const LOCK_HEADS: &str =
@@ -86,6 +87,20 @@ pub(super) fn touch<'a>(
         let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| &**param as _).collect();
         session.client.execute(&statement, &params).await.map(Answer::Touched)
     })
+}
+
+/// Turns rows into columns for `unnest`; `empty` makes the column at a position.
+pub(super) fn columns<'a, const N: usize>(
+    rows: impl Iterator<Item = [BorrowedValue<'a>; N]>,
+    empty: impl FnMut(usize) -> Column<'a>,
+) -> Vec<Box<dyn ToSql + Sync + Send + 'a>> {
+    let mut columns: Vec<Column<'a>> = (0..N).map(empty).collect();
+    for values in rows {
+        for (column, value) in columns.iter_mut().zip(values) {
+            column.push(value);
+        }
+    }
+    columns.into_iter().map(|column| Box::new(column) as _).collect()
 }
 
 /// Sends a statement without parameters or answer, such as BEGIN.
@@ -238,20 +253,14 @@ impl Placement<'_> {
         if self.fresh.is_empty() {
             return Vec::new();
         }
-        let mut columns: Vec<Column<'s>> = (0..19)
-            .map(|index| match index {
-                0..=2 | 7 | 16 => Column::Ints(Vec::with_capacity(self.fresh.len())),
-                17 => Column::Blobs(Vec::with_capacity(self.fresh.len())),
-                _ => Column::Texts(Vec::with_capacity(self.fresh.len())),
-            })
-            .collect();
-        for ((shard, seq, new), extensions) in self.fresh.iter().zip(extensions) {
-            let values = event::columns(new, *shard, *seq, extensions.as_deref());
-            for (column, value) in columns.iter_mut().zip(values) {
-                column.push(value);
-            }
-        }
-        let columns = columns.into_iter().map(|column| Box::new(column) as _).collect();
+        let values = |((shard, seq, new), extensions): (&(Shard, Seq, &'s NewEvent), &'s Option<String>)| {
+            event::columns(new, *shard, *seq, extensions.as_deref())
+        };
+        let columns = columns(self.fresh.iter().zip(extensions).map(values), |index| match index {
+            0..=2 | 7 | 16 => Column::Ints(Vec::with_capacity(self.fresh.len())),
+            17 => Column::Blobs(Vec::with_capacity(self.fresh.len())),
+            _ => Column::Texts(Vec::with_capacity(self.fresh.len())),
+        });
         let (shards, seqs): (Vec<Shard>, Vec<Seq>) = self.moved.iter().unzip();
         let tenants: Vec<Text<'s>> = self.usage.keys().map(|(tenant, _)| Text(Some(tenant))).collect();
         let used_shards: Vec<Shard> = self.usage.keys().map(|(_, shard)| *shard).collect();

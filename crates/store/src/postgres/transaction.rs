@@ -9,9 +9,9 @@ use trunkline_model::{Seq, Shard};
 
 use super::connect::Session;
 use super::fault::Fault;
-use super::journal::{Placement, Plan, Prepared, Request, pipelined, rows, say, touch};
-use super::values::Text;
-use crate::tables::{consumer, inbound, lease};
+use super::journal::{Placement, Plan, Prepared, Request, columns, pipelined, rows, say, touch};
+use super::values::{Column, Text};
+use crate::tables::{consumer, delivery, inbound, lease};
 use crate::{Commit, CommitError, Committed, Expect, Seen, Statement, Value};
 
 /// What became of a commit and which heads it moved.
@@ -44,6 +44,9 @@ pub(super) async fn apply(session: &Session, commit: &Commit, n_shards: Shard) -
     for (index, statement) in commit.statements.iter().enumerate() {
         check(index, statement, next()?.touched())?;
     }
+    if !commit.deliveries.is_empty() {
+        next()?;
+    }
     let mut placement = Placement::default();
     if appends.is_some() {
         let (heads, known) = (next()?.rows(), next()?.rows());
@@ -74,7 +77,7 @@ pub(super) async fn apply(session: &Session, commit: &Commit, n_shards: Shard) -
     Ok(Outcome { committed, moved: placement.moved.into_iter().collect() })
 }
 
-/// BEGIN, the fence, the dedupe key and the statements.
+/// BEGIN, the fence, the dedupe key, the statements and the deliveries.
 async fn first_round<'s>(session: &'s Session, commit: &'s Commit) -> Result<Vec<Request<'s>>, Fault> {
     let mut prepared: Vec<PreparedStatement> = Vec::with_capacity(commit.statements.len());
     for statement in &commit.statements {
@@ -99,6 +102,18 @@ async fn first_round<'s>(session: &'s Session, commit: &'s Commit) -> Result<Vec
     }
     for (statement, prepared) in commit.statements.iter().zip(prepared) {
         requests.push(run(session, prepared, &statement.params));
+    }
+    if !commit.deliveries.is_empty() {
+        let insert = session.prepare(delivery::INSERT_ALL).await?;
+        let n_rows = commit.deliveries.len();
+        let columns = columns(commit.deliveries.iter().map(delivery::columns), |index| {
+            if delivery::INT_COLUMNS.contains(&index) {
+                Column::Ints(Vec::with_capacity(n_rows))
+            } else {
+                Column::Texts(Vec::with_capacity(n_rows))
+            }
+        });
+        requests.push(touch(session, insert, columns));
     }
     Ok(requests)
 }

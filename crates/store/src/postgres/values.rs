@@ -10,7 +10,7 @@ use std::error::Error;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
-use crate::tables::event::BorrowedValue;
+use crate::value::BorrowedValue;
 use crate::{ReadError, Row, Value};
 
 type Fault = Box<dyn Error + Sync + Send>;
@@ -79,7 +79,7 @@ impl ToSql for Text<'_> {
 /// One column of many rows, an array parameter for `unnest`.
 #[derive(Debug)]
 pub(super) enum Column<'a> {
-    Ints(Vec<i64>),
+    Ints(Vec<Option<i64>>),
     Texts(Vec<Text<'a>>),
     Blobs(Vec<Option<&'a [u8]>>),
 }
@@ -92,12 +92,13 @@ impl<'a> Column<'a> {
     /// When the value is of another kind than the column: the statement and the caller are both in this crate.
     pub(super) fn push(&mut self, value: BorrowedValue<'a>) {
         match (self, value) {
-            (Self::Ints(column), BorrowedValue::Int(value)) => column.push(value),
+            (Self::Ints(column), BorrowedValue::Int(value)) => column.push(Some(value)),
+            (Self::Ints(column), BorrowedValue::Null) => column.push(None),
             (Self::Texts(column), BorrowedValue::Text(text)) => column.push(Text(Some(text))),
             (Self::Texts(column), BorrowedValue::Null) => column.push(Text(None)),
             (Self::Blobs(column), BorrowedValue::Blob(bytes)) => column.push(Some(bytes)),
             (Self::Blobs(column), BorrowedValue::Null) => column.push(None),
-            _ => unreachable!("invariant: an event's columns have fixed types"),
+            _ => unreachable!("invariant: a table's columns have fixed types"),
         }
     }
 }

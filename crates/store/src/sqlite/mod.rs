@@ -114,12 +114,13 @@ impl SqliteBackend {
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
-    pub(crate) async fn query(
+    pub(crate) async fn query<T: Send + 'static>(
         &self,
         sql: Cow<'static, str>,
         params: Vec<Value>,
-    ) -> Result<Vec<Row>, ReadError> {
-        self.readers.query(sql, params).await
+        make: fn(Row) -> Result<T, ReadError>,
+    ) -> Result<Vec<T>, ReadError> {
+        self.readers.query(sql, params, make).await
     }
 
     pub(crate) async fn close(&self) {

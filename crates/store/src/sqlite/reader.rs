@@ -30,11 +30,13 @@ impl Readers {
         }
     }
 
-    pub(crate) async fn query(
+    /// Runs a query and makes something of each row, both on the blocking thread.
+    pub(crate) async fn query<T: Send + 'static>(
         &self,
         sql: Cow<'static, str>,
         params: Vec<Value>,
-    ) -> Result<Vec<Row>, ReadError> {
+        make: fn(Row) -> Result<T, ReadError>,
+    ) -> Result<Vec<T>, ReadError> {
         let permit =
             Arc::clone(&self.permits).acquire_owned().await.map_err(|source| unavailable(source.into()))?;
         let (path, idle) = (Arc::clone(&self.path), Arc::clone(&self.idle));
@@ -44,17 +46,15 @@ impl Readers {
                 Some(connection) => connection,
                 None => connect_read_only(&path)?,
             };
-            let rows = query(&connection, &sql, &params);
-            if rows.is_ok() {
-                idle.lock().push(connection);
-            }
+            let rows = query(&connection, &sql, &params)?;
+            idle.lock().push(connection);
             drop(permit);
-            rows
+            Ok(rows.into_iter().map(make).collect())
         });
         answer
             .await
             .map_err(|source| unavailable(source.into()))?
-            .map_err(|source: rusqlite::Error| unavailable(source.into()))
+            .map_err(|source: rusqlite::Error| unavailable(source.into()))?
     }
 }
 

@@ -1,13 +1,18 @@
 //! The writer thread: applies waiting commits in one transaction, then answers all of them.
 //!
-//! Group commit without a timer: while one transaction is being synced, the next batch gathers in the queue. A commit
-//! that can fail half-way runs in a savepoint and is undone alone; an error of the disk or the file undoes the whole
-//! transaction and every commit in it is answered with that error.
+//! Group commit: while one transaction is being synced, the next batch gathers in the queue. Every transaction costs a
+//! sync and a rewrite of the pages at the right edge of each index, so under load the writer lingers for at most a
+//! millisecond while more commits keep coming; a lone caller never waits.
+//!
+//! A batch is applied without savepoints first, since these make SQLite copy every page it touches. When a commit is
+//! refused, the transaction is undone and applied again with a savepoint around each, so that the refused one is undone
+//! alone. An error of the disk or the file undoes the whole transaction and every commit in it is answered with that error.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use rusqlite::{CachedStatement, Connection, ErrorCode as SqliteCode};
 use tokio::sync::{mpsc as async_mpsc, oneshot};
@@ -16,8 +21,8 @@ use trunkline_model::{Seq, Tenant};
 use super::checkpoint::Wal;
 use super::reader::numbered_in_order;
 use crate::error::CommitError;
-use crate::tables::event::{self, BorrowedValue};
-use crate::tables::{consumer, inbound, lease, usage};
+use crate::tables::{consumer, delivery, event, inbound, lease, usage};
+use crate::value::BorrowedValue;
 use crate::{Appended, Commit, Committed, Expect, Heads, NewEvent, Seen, Statement};
 
 type Answer = Result<Committed, CommitError>;
@@ -27,6 +32,13 @@ type Reply = oneshot::Sender<Answer>;
 const BATCH_COMMITS: usize = 1_024;
 /// A transaction takes no further commit once its events hold this many bytes.
 const BATCH_BYTES: usize = 8 << 20;
+/// A batch of this many commits shows that many callers are at work: it pays to wait for more of them.
+const LINGER_FROM: usize = 8;
+/// A batch of this many commits is worth a sync without further waiting.
+const LINGER_UNTIL: usize = 64;
+/// One step of that wait, and the most steps; a step in which nobody comes is the last.
+const LINGER: Duration = Duration::from_micros(100);
+const LINGER_STEPS: usize = 8;
 
 /// A commit that waits, with where to answer. Boxed, because it is large and moved several times.
 pub(crate) type Pending = Box<(Commit, Reply)>;
@@ -86,35 +98,14 @@ impl Writer {
         if let Err(error) = hooked {
             tracing::error!(error = %error, "the write-ahead log cannot be watched");
         }
-        let mut stopping = false;
-        while !stopping {
-            let mut batch = Vec::new();
-            let mut n_bytes = 0;
-            // Waits for the first job only; whatever else is there already joins it.
-            let mut next = self.jobs.recv().ok();
-            loop {
-                match next {
-                    Some(Job::Commit(pending)) => {
-                        n_bytes +=
-                            pending.0.events.iter().map(|new| new.event.data.len_bytes()).sum::<usize>();
-                        batch.push(pending);
-                    }
-                    Some(Job::Stop) | None => {
-                        stopping = true;
-                        break;
-                    }
-                }
-                if batch.len() >= BATCH_COMMITS || n_bytes >= BATCH_BYTES {
-                    break;
-                }
-                match self.jobs.try_recv() {
-                    Ok(job) => next = Some(job),
-                    Err(_) => break,
-                }
-            }
+        loop {
+            let Gathered { batch, is_last } = gather(&self.jobs);
             if !batch.is_empty() {
                 self.apply(batch);
                 self.wal.after_commit(&self.connection, n_frames.load(Ordering::Relaxed));
+            }
+            if is_last {
+                break;
             }
         }
         if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
@@ -147,6 +138,46 @@ impl Writer {
     }
 }
 
+/// What one transaction shall apply.
+struct Gathered {
+    batch: Vec<Pending>,
+    /// Whether the writer shall end afterwards.
+    is_last: bool,
+}
+
+/// Waits for the first commit; takes whatever else is there, and what comes while it pays to linger.
+fn gather(jobs: &mpsc::Receiver<Job>) -> Gathered {
+    let mut batch = Vec::new();
+    let (mut n_bytes, mut n_steps, mut n_at_step) = (0, 0, 0);
+    let mut next = jobs.recv().ok();
+    loop {
+        match next {
+            Some(Job::Commit(pending)) => {
+                n_bytes += pending.0.events.iter().map(|new| new.event.data.len_bytes()).sum::<usize>();
+                batch.push(pending);
+            }
+            Some(Job::Stop) | None => return Gathered { batch, is_last: true },
+        }
+        if batch.len() >= BATCH_COMMITS || n_bytes >= BATCH_BYTES {
+            return Gathered { batch, is_last: false };
+        }
+        next = loop {
+            match jobs.try_recv() {
+                Ok(job) => break Some(job),
+                Err(mpsc::TryRecvError::Disconnected) => break None,
+                Err(mpsc::TryRecvError::Empty) => {}
+            }
+            let is_worth_it = (LINGER_FROM..LINGER_UNTIL).contains(&batch.len());
+            if !is_worth_it || n_steps == LINGER_STEPS || batch.len() == n_at_step {
+                return Gathered { batch, is_last: false };
+            }
+            (n_steps, n_at_step) = (n_steps + 1, batch.len());
+            // Not a wait on the queue: there every sender would have to wake this thread with a system call.
+            std::thread::sleep(LINGER);
+        };
+    }
+}
+
 /// The error that every commit of an undone transaction gets.
 fn whole_failure(error: &rusqlite::Error) -> CommitError {
     match error.sqlite_error_code() {
@@ -155,20 +186,19 @@ fn whole_failure(error: &rusqlite::Error) -> CommitError {
     }
 }
 
-/// Tells whether an error spoils the whole transaction rather than one statement.
-fn is_fatal(connection: &Connection, error: &rusqlite::Error) -> bool {
-    connection.is_autocommit()
-        || matches!(
-            error.sqlite_error_code(),
-            Some(
-                SqliteCode::DiskFull
-                    | SqliteCode::SystemIoFailure
-                    | SqliteCode::OutOfMemory
-                    | SqliteCode::DatabaseCorrupt
-                    | SqliteCode::ReadOnly
-                    | SqliteCode::DatabaseBusy
-            )
+/// Tells whether an error spoils the whole transaction rather than one commit.
+fn spoils_everything(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            SqliteCode::DiskFull
+                | SqliteCode::SystemIoFailure
+                | SqliteCode::OutOfMemory
+                | SqliteCode::DatabaseCorrupt
+                | SqliteCode::ReadOnly
+                | SqliteCode::DatabaseBusy
         )
+    )
 }
 
 /// Applies commits in one transaction; gives the result of each and the journal's new head.
@@ -177,11 +207,25 @@ fn transaction(
     head: Seq,
     commits: &[Pending],
 ) -> rusqlite::Result<(Vec<Answer>, Seq)> {
+    match in_transaction(connection, || apply_all(connection, head, commits, apply_bare)) {
+        Ok(done) => Ok(done),
+        Err(Failure::Sql(error)) if spoils_everything(&error) => Err(error),
+        // One of them is to blame: find out which.
+        Err(Failure::Sql(_) | Failure::Refused(_)) => {
+            in_transaction(connection, || apply_all(connection, head, commits, apply_in_savepoint))
+        }
+    }
+}
+
+/// Runs `work` between BEGIN and COMMIT; undoes it when it or the COMMIT fails.
+fn in_transaction<T, E: From<rusqlite::Error>>(
+    connection: &Connection,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    let outcome = apply_all(connection, head, commits).and_then(|(results, batch)| {
-        batch.finish(connection, head)?;
+    let outcome = work().and_then(|done| {
         connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok((results, batch.head))
+        Ok(done)
     });
     if outcome.is_err() && !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK")?;
@@ -211,34 +255,32 @@ impl Batch {
     }
 }
 
-fn apply_all(
+fn apply_all<E: From<rusqlite::Error>>(
     connection: &Connection,
     head: Seq,
     commits: &[Pending],
-) -> rusqlite::Result<(Vec<Answer>, Batch)> {
+    apply: fn(&mut Hot<'_>, &mut Batch, &Commit) -> Result<Answer, E>,
+) -> Result<(Vec<Answer>, Seq), E> {
     let mut batch = Batch { head, usage: HashMap::new() };
-    let mut hot = Hot { insert_event: connection.prepare_cached(event::INSERT)?, connection };
-    let mut results = Vec::with_capacity(commits.len());
-    for (commit, _) in commits.iter().map(|pending| &**pending) {
-        let result = if commit.is_plain_append() {
-            apply_one(&mut hot, &mut batch, commit)
-        } else {
-            apply_in_savepoint(&mut hot, &mut batch, commit)
-        };
-        results.push(match result {
-            Ok(committed) => Ok(committed),
-            Err(Failure::Refused(error)) => Err(error),
-            Err(Failure::Sql(error)) if is_fatal(connection, &error) => return Err(error),
-            Err(Failure::Sql(error)) => Err(CommitError::Constraint(error.into())),
-        });
-    }
-    Ok((results, batch))
+    let mut hot = Hot {
+        insert_event: connection.prepare_cached(event::INSERT)?,
+        insert_delivery: connection.prepare_cached(delivery::INSERT)?,
+        claim: connection.prepare_cached(inbound::CLAIM)?,
+        connection,
+    };
+    let results: Result<Vec<Answer>, E> =
+        commits.iter().map(|pending| apply(&mut hot, &mut batch, &pending.0)).collect();
+    let results = results?;
+    batch.finish(connection, head)?;
+    Ok((results, batch.head))
 }
 
 /// Statements that every batch needs, looked up once.
 struct Hot<'c> {
     connection: &'c Connection,
     insert_event: CachedStatement<'c>,
+    insert_delivery: CachedStatement<'c>,
+    claim: CachedStatement<'c>,
 }
 
 /// Why one commit was not applied.
@@ -253,18 +295,30 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
-fn apply_in_savepoint(hot: &mut Hot<'_>, batch: &mut Batch, commit: &Commit) -> Result<Committed, Failure> {
+/// Applies one commit; a failure spoils the transaction.
+fn apply_bare(hot: &mut Hot<'_>, batch: &mut Batch, commit: &Commit) -> Result<Answer, Failure> {
+    apply_one(hot, batch, commit).map(Ok)
+}
+
+/// Applies one commit; when it is refused, it is undone alone.
+fn apply_in_savepoint(hot: &mut Hot<'_>, batch: &mut Batch, commit: &Commit) -> rusqlite::Result<Answer> {
     let before = batch.clone();
     hot.connection.prepare_cached("SAVEPOINT one")?.execute([])?;
-    let result = apply_one(hot, batch, commit);
-    if result.is_err() && !hot.connection.is_autocommit() {
+    let answer = match apply_one(hot, batch, commit) {
+        Ok(committed) => Ok(committed),
+        // An error of the second kind has undone the transaction already.
+        Err(Failure::Sql(error)) if spoils_everything(&error) || hot.connection.is_autocommit() => {
+            return Err(error);
+        }
+        Err(Failure::Refused(error)) => Err(error),
+        Err(Failure::Sql(error)) => Err(CommitError::Constraint(error.into())),
+    };
+    if answer.is_err() {
         hot.connection.prepare_cached("ROLLBACK TO one")?.execute([])?;
         *batch = before;
     }
-    if !hot.connection.is_autocommit() {
-        hot.connection.prepare_cached("RELEASE one")?.execute([])?;
-    }
-    result
+    hot.connection.prepare_cached("RELEASE one")?.execute([])?;
+    Ok(answer)
 }
 
 fn apply_one(hot: &mut Hot<'_>, batch: &mut Batch, commit: &Commit) -> Result<Committed, Failure> {
@@ -275,12 +329,18 @@ fn apply_one(hot: &mut Hot<'_>, batch: &mut Batch, commit: &Commit) -> Result<Co
         }
     }
     if let Some(seen) = &commit.seen
-        && let Some(inbound_id) = claim_dedupe_key(hot.connection, seen)?
+        && let Some(inbound_id) = claim_dedupe_key(hot, seen)?
     {
         return Ok(Committed::Repeat { inbound_id });
     }
     for (index, statement) in commit.statements.iter().enumerate() {
         run_statement(hot.connection, index, statement)?;
+    }
+    for row in commit.deliveries.iter() {
+        for (index, value) in delivery::columns(row).iter().enumerate() {
+            hot.insert_delivery.raw_bind_parameter(index + 1, value)?;
+        }
+        hot.insert_delivery.raw_execute()?;
     }
     let mut places = Vec::with_capacity(commit.events.len());
     for new in &commit.events {
@@ -297,13 +357,12 @@ fn apply_one(hot: &mut Hot<'_>, batch: &mut Batch, commit: &Commit) -> Result<Co
 }
 
 /// Claims the key; when it was claimed before, gives the id of the call that did.
-fn claim_dedupe_key(connection: &Connection, seen: &Seen) -> rusqlite::Result<Option<String>> {
-    let mut claim = connection.prepare_cached(inbound::CLAIM)?;
-    let claimed = claim.execute((&seen.source, &seen.key, &seen.inbound_id, seen.seen_at.as_micros()))?;
+fn claim_dedupe_key(hot: &mut Hot<'_>, seen: &Seen) -> rusqlite::Result<Option<String>> {
+    let claimed = hot.claim.execute((&seen.source, &seen.key, &seen.inbound_id, seen.seen_at.as_micros()))?;
     if claimed == 1 {
         return Ok(None);
     }
-    let mut first = connection.prepare_cached(inbound::FIRST_WITH_KEY)?;
+    let mut first = hot.connection.prepare_cached(inbound::FIRST_WITH_KEY)?;
     first.query_row((&seen.source, &seen.key), |row| row.get(0)).map(Some)
 }
 
@@ -328,7 +387,7 @@ fn append(hot: &mut Hot<'_>, batch: &mut Batch, new: &NewEvent) -> Result<Append
     }
     if hot.insert_event.raw_execute()? == 0 {
         let mut find = hot.connection.prepare_cached(event::FIND_PLACE)?;
-        let key = (new.event.id.as_str(), new.event.tenant.as_str(), new.event.source.as_str());
+        let key = (new.event.id.as_str(), new.event.tenant.as_str(), &*new.event.source);
         let seq = find.query_row(key, |row| row.get(1))?;
         return Ok(Appended { shard: 0, seq, is_duplicate: true });
     }

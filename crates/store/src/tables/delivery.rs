@@ -1,9 +1,10 @@
 //! Deliveries and attempts. The latest attempt lives in the delivery's row, earlier ones in `attempts`: a delivery that
 //! succeeds at once costs one row.
 
-use trunkline_model::{AttemptId, DeliveryId, EndpointId, Seq, Shard, Tenant, Timestamp};
+use trunkline_model::{AttemptId, DeliveryId, EndpointId, EventId, EventType, Seq, Shard, Tenant, Timestamp};
 
 use super::select::Select;
+use crate::value::BorrowedValue;
 use crate::{ReadError, Row, Statement, Store, Value, params};
 
 /// Where a delivery stands.
@@ -77,9 +78,9 @@ pub struct DeliveryRow {
     /// Place of the event in the shard.
     pub seq: Seq,
     /// Id of the event.
-    pub event_id: String,
+    pub event_id: EventId,
     /// Type of the event.
-    pub event_type: String,
+    pub event_type: EventType,
     /// Where it stands.
     pub state: DeliveryState,
     /// Why it was cancelled, or why it is still pending.
@@ -107,9 +108,14 @@ pub struct AttemptRow {
     pub outcome: AttemptOutcome,
 }
 
-const COLUMNS: &str = "id, tenant, endpoint_id, shard, seq, event_id, event_type, state, reason, created_at, \
-     next_attempt_at, finished_at, n_attempts, attempt_id, started_at, duration_us, status, error_class, error, \
-     response_head";
+macro_rules! delivery_columns {
+    () => {
+        "id, tenant, endpoint_id, shard, seq, event_id, event_type, state, reason, created_at, next_attempt_at, \
+         finished_at, n_attempts, attempt_id, started_at, duration_us, status, error_class, error, response_head"
+    };
+}
+
+const COLUMNS: &str = delivery_columns!();
 
 fn outcome(row: &mut Row) -> Result<Option<AttemptOutcome>, ReadError> {
     let (id, started_at, duration_us) = (row.opt_text()?, row.opt_time()?, row.opt_int()?);
@@ -133,8 +139,8 @@ fn delivery_row(mut row: Row) -> Result<DeliveryRow, ReadError> {
         endpoint_id: EndpointId::from_text(row.text()?),
         shard: row.int()?,
         seq: row.int()?,
-        event_id: row.text()?,
-        event_type: row.text()?,
+        event_id: EventId::from_text(row.text()?),
+        event_type: EventType::from_stored(&row.text()?),
         state: DeliveryState::parse(&row.text()?)
             .ok_or(ReadError::Stored { what: "delivery state", source: "unknown state".into() })?,
         reason: row.opt_text()?,
@@ -161,42 +167,64 @@ fn outcome_params(latest: Option<&AttemptOutcome>) -> Vec<Value> {
     }
 }
 
-const INSERT: &str = "INSERT INTO deliveries (id, tenant, endpoint_id, shard, seq, event_id, event_type, state, \
-     reason, created_at, next_attempt_at, finished_at, n_attempts, attempt_id, started_at, duration_us, status, \
-     error_class, error, response_head) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+/// Inserts one delivery.
+pub(crate) const INSERT: &str = concat!(
+    "INSERT INTO deliveries (",
+    delivery_columns!(),
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+);
 
-/// Stores a delivery, finished or pending.
-pub fn delivery_insert(delivery: &DeliveryRow) -> Statement {
-    let mut values = params![
-        delivery.id.as_str(),
-        delivery.tenant.as_str(),
-        delivery.endpoint_id.as_str(),
-        delivery.shard,
-        delivery.seq,
-        delivery.event_id.as_str(),
-        delivery.event_type.as_str(),
-        delivery.state.as_str(),
-        delivery.reason.clone(),
-        delivery.created_at,
-        delivery.next_attempt_at,
-        delivery.finished_at,
-        delivery.n_attempts
-    ];
-    values.extend(outcome_params(delivery.latest.as_ref()));
-    Statement::one(INSERT, values)
+/// The same for arrays, on PostgreSQL.
+pub(crate) const INSERT_ALL: &str = concat!(
+    "INSERT INTO deliveries (",
+    delivery_columns!(),
+    ") SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], \
+     $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::bigint[], \
+     $16::bigint[], $17::bigint[], $18::text[], $19::text[], $20::text[])"
+);
+
+/// The columns that hold integers, by position.
+pub(crate) const INT_COLUMNS: [usize; 9] = [3, 4, 9, 10, 11, 12, 14, 15, 16];
+
+/// The values of one row, in the order of the columns.
+pub(crate) fn columns(row: &DeliveryRow) -> [BorrowedValue<'_>; 20] {
+    use BorrowedValue::{Int, Text};
+    let latest = row.latest.as_ref();
+    let text = |part: fn(&AttemptOutcome) -> Option<&str>| BorrowedValue::opt(latest.and_then(part));
+    [
+        Text(row.id.as_str()),
+        Text(row.tenant.as_str()),
+        Text(row.endpoint_id.as_str()),
+        Int(row.shard),
+        Int(row.seq),
+        Text(row.event_id.as_str()),
+        Text(row.event_type.as_str()),
+        Text(row.state.as_str()),
+        BorrowedValue::opt(row.reason.as_deref()),
+        Int(row.created_at.as_micros()),
+        BorrowedValue::opt_time(row.next_attempt_at),
+        BorrowedValue::opt_time(row.finished_at),
+        Int(row.n_attempts),
+        text(|latest| Some(latest.id.as_str())),
+        BorrowedValue::opt_time(latest.map(|latest| latest.started_at)),
+        BorrowedValue::opt_int(latest.map(|latest| latest.duration_us)),
+        BorrowedValue::opt_int(latest.and_then(|latest| latest.status)),
+        text(|latest| latest.error_class.as_deref()),
+        text(|latest| latest.error.as_deref()),
+        text(|latest| latest.response_head.as_deref()),
+    ]
 }
 
 /// Records a further attempt of a stored, pending delivery: the attempt before moves to `attempts`, the row gets this one.
 ///
 /// `delivery` is the row as it shall be. Touches no row when the delivery is not pending any more.
-pub fn delivery_record_attempt(delivery: &DeliveryRow) -> [Statement; 2] {
-    let keep = Statement::new(
+pub fn delivery_record_attempt(delivery: &DeliveryRow) -> Vec<Statement> {
+    let keep = (delivery.n_attempts > 1).then(|| Statement::new(
         "INSERT INTO attempts (id, delivery_id, number, started_at, duration_us, status, error_class, error, \
          response_head) SELECT attempt_id, id, n_attempts, started_at, duration_us, status, error_class, error, \
-         response_head FROM deliveries WHERE id = $1 AND attempt_id IS NOT NULL AND state = 'pending'",
-        params![delivery.id.as_str()],
-    );
+         response_head FROM deliveries WHERE id = $1 AND tenant = $2 AND attempt_id IS NOT NULL AND state = 'pending'",
+        params![delivery.id.as_str(), delivery.tenant.as_str()],
+    ));
     let mut values = params![
         delivery.state.as_str(),
         delivery.reason.clone(),
@@ -205,22 +233,22 @@ pub fn delivery_record_attempt(delivery: &DeliveryRow) -> [Statement; 2] {
         delivery.n_attempts
     ];
     values.extend(outcome_params(delivery.latest.as_ref()));
-    values.push(delivery.id.as_str().into());
+    values.extend(params![delivery.id.as_str(), delivery.tenant.as_str()]);
     let update = Statement::new(
         "UPDATE deliveries SET state = $1, reason = $2, next_attempt_at = $3, finished_at = $4, n_attempts = $5, \
          attempt_id = $6, started_at = $7, duration_us = $8, status = $9, error_class = $10, error = $11, \
-         response_head = $12 WHERE id = $13 AND state = 'pending'",
+         response_head = $12 WHERE id = $13 AND tenant = $14 AND state = 'pending'",
         values,
     );
-    [keep, update]
+    keep.into_iter().chain([update]).collect()
 }
 
 /// Gives up a pending delivery for `reason`, without an attempt.
-pub fn delivery_cancel(id: &DeliveryId, reason: &str, now: Timestamp) -> Statement {
+pub fn delivery_cancel(tenant: &Tenant, id: &DeliveryId, reason: &str, now: Timestamp) -> Statement {
     Statement::new(
         "UPDATE deliveries SET state = 'cancelled', reason = $1, next_attempt_at = NULL, finished_at = $2 \
-         WHERE id = $3 AND state = 'pending'",
-        params![reason, now, id.as_str()],
+         WHERE id = $3 AND tenant = $4 AND state = 'pending'",
+        params![reason, now, id.as_str(), tenant.as_str()],
     )
 }
 

@@ -7,6 +7,7 @@ use trunkline_model::{
 };
 
 use super::select::Select;
+use crate::value::BorrowedValue;
 use crate::{NewEvent, ReadError, Row, Statement, Store, Value, params};
 
 /// Columns in the order of [`columns`] and [`INSERT`].
@@ -32,20 +33,6 @@ pub(crate) const INSERT: &str = concat!(
 pub(crate) const FIND_PLACE: &str =
     "SELECT shard, seq FROM events WHERE id = $1 AND tenant = $2 AND source = $3";
 
-/// A parameter that borrows from the event.
-pub(crate) enum BorrowedValue<'a> {
-    Int(i64),
-    Text(&'a str),
-    Blob(&'a [u8]),
-    Null,
-}
-
-impl<'a> BorrowedValue<'a> {
-    fn opt(text: Option<&'a str>) -> Self {
-        text.map_or(Self::Null, Self::Text)
-    }
-}
-
 /// The extension attributes as JSON; `None` when there are none.
 pub(crate) fn extensions_json(event: &Event) -> Option<String> {
     if event.extensions.is_empty() {
@@ -63,7 +50,7 @@ pub(crate) fn columns<'a>(
 ) -> [BorrowedValue<'a>; 19] {
     use BorrowedValue::{Blob, Int, Null, Text};
     let event = &new.event;
-    let starts_journey = event.correlationid == event.id.as_str();
+    let starts_journey = *event.correlationid == *event.id.as_str();
     [
         Int(shard),
         Int(seq),
@@ -110,12 +97,12 @@ const STORED_BYTES_SQL: &str = "coalesce(octet_length(data), 0) + coalesce(octet
 
 fn event_record(mut row: Row) -> Result<EventRecord, ReadError> {
     let (shard, seq, recorded_at) = (row.int()?, row.int()?, row.time()?);
-    let id = row.text()?;
+    let id = EventId::from_text(row.text()?);
     let tenant = Tenant::from_stored(&row.text()?);
-    let source = row.text()?;
+    let source = row.text()?.into();
     let event_type = EventType::from_stored(&row.text()?);
     let (time, subject) = (row.time()?, row.opt_text()?);
-    let correlationid = row.opt_text()?.unwrap_or_else(|| id.clone());
+    let correlationid = row.opt_text()?.map_or_else(|| id.clone().into_shared(), Into::into);
     let (causationid, partitionkey) = (row.opt_text()?, row.opt_text()?);
     let (datacontenttype, dataschema, traceparent) = (row.opt_text()?, row.opt_text()?, row.opt_text()?);
     let extensions = match row.opt_text()? {
@@ -132,7 +119,7 @@ fn event_record(mut row: Row) -> Result<EventRecord, ReadError> {
         _ => Data::Binary(bytes),
     };
     let event = Event {
-        id: EventId::from_text(id),
+        id,
         source,
         event_type,
         subject,
@@ -155,7 +142,7 @@ async fn records(
     sql: impl Into<std::borrow::Cow<'static, str>>,
     values: Vec<Value>,
 ) -> Result<Vec<EventRecord>, ReadError> {
-    store.query(sql, values).await?.into_iter().map(event_record).collect()
+    store.query_as(sql, values, event_record).await
 }
 
 /// Reads a shard from behind `after`, at most `max` events, oldest first.

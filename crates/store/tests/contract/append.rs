@@ -74,7 +74,7 @@ fn every_attribute_comes_back() {
     for_each_store(async |test| {
         let mut full = new_event("test.made", "über-subject", 7);
         full.event.id = EventId::from_text("order-1");
-        full.event.correlationid = "journey-1".to_owned();
+        full.event.correlationid = "journey-1".into();
         full.event.causationid = Some("cause-1".to_owned());
         full.event.partitionkey = Some("key".to_owned());
         full.event.datacontenttype = Some("application/json".to_owned());
@@ -128,7 +128,7 @@ fn an_event_is_there_once_per_id_tenant_and_source() {
         foreign.event.tenant = Tenant::from_stored("clinic-2");
         assert!(!append(&test.store, foreign).await.is_duplicate);
         let mut elsewhere = first;
-        elsewhere.event.source = "other".to_owned();
+        elsewhere.event.source = "other".into();
         assert!(!append(&test.store, elsewhere).await.is_duplicate);
         assert_gapless(&test.store).await;
         assert_eq!(read_all(&test.store).await.len(), 4);

@@ -28,7 +28,7 @@ fn everything_in_a_commit_becomes_true_together() {
             statements: vec![fact("a"), fact("b")],
             events: vec![new_event("test.made", "a", 0), new_event("test.made", "b", 0)],
             cursors: vec![cursor(7)],
-            fence: None,
+            ..Commit::default()
         };
         let places = test.store.commit(commit).await.unwrap();
         assert_eq!(places.appended().len(), 2);
@@ -50,7 +50,7 @@ fn a_failed_commit_leaves_nothing() {
             statements,
             events: vec![new_event("test.made", "a", 0)],
             cursors: vec![cursor(7)],
-            fence: None,
+            ..Commit::default()
         };
         let absent = Statement::one("DELETE FROM hub_facts WHERE name = $1", params!["absent"]);
         let error = test.store.commit(whole(vec![fact("a"), absent])).await.unwrap_err();

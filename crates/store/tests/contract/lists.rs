@@ -93,7 +93,7 @@ fn filters_select() {
     for_each_store(async |test| {
         for index in 0..6 {
             let mut new = new_event(["a.b", "a.c"][index % 2], &format!("s{}", index % 3), index as i64);
-            new.event.source = format!("source-{}", index / 3);
+            new.event.source = format!("source-{}", index / 3).into();
             append(&test.store, new).await;
         }
         let at = |micros: i64| Some(Timestamp::from_micros(1_700_000_000_000_000 + micros));

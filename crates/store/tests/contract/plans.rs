@@ -164,7 +164,7 @@ async fn change(store: &Store) {
     let row = crate::tables::pending(&EndpointId::fresh(), 1);
     let mut statements = vec![
         event::event_delete(0, 1),
-        delivery::delivery_cancel(&row.id, "a", now),
+        delivery::delivery_cancel(&row.tenant, &row.id, "a", now),
         delivery::delivery_cancel_endpoint(&row.endpoint_id, "a", now),
         delivery::delivery_cancel_event(0, 1, now),
         inbound::inbound_accept(&tenant(), &InboundId::fresh(), "a"),

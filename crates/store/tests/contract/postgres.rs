@@ -137,7 +137,7 @@ async fn one_bad_event_does_not_spoil_its_group() {
         if index == 17 {
             // No index entry can be this long: PostgreSQL refuses the row. Random, as the text must not compress.
             let long: String = (0..400).map(|_| trunkline_model::EventId::fresh().into_string()).collect();
-            new.event.source = long;
+            new.event.source = long.into();
         }
         tasks.push(tokio::spawn(async move { (index, store.commit(Commit::append(vec![new])).await) }));
     }

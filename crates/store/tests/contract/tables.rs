@@ -1,6 +1,8 @@
 //! Every resource: stored, read back, changed, listed, removed.
 
-use trunkline_model::{AttemptId, DeliveryId, EndpointId, InboundId, Tenant, Timestamp, TokenId};
+use trunkline_model::{
+    AttemptId, DeliveryId, EndpointId, EventId, EventType, InboundId, Tenant, Timestamp, TokenId,
+};
 use trunkline_store::tables::dead_letter::{self, DeadLetterRow};
 use trunkline_store::tables::delivery::{self, AttemptOutcome, DeliveryFilter, DeliveryRow, DeliveryState};
 use trunkline_store::tables::endpoint::{self, EndpointFilter, EndpointRow};
@@ -13,6 +15,13 @@ use trunkline_testkit::for_each_store;
 
 async fn run(store: &Store, statements: impl Into<Vec<Statement>>) -> Result<(), CommitError> {
     store.commit(Commit::statements(statements.into())).await.map(drop)
+}
+
+async fn store<'a>(
+    store: &Store,
+    rows: impl IntoIterator<Item = &'a DeliveryRow>,
+) -> Result<(), CommitError> {
+    store.commit(Commit::deliveries(rows.into_iter().cloned().collect())).await.map(drop)
 }
 
 fn at(secs: i64) -> Timestamp {
@@ -38,8 +47,8 @@ pub(crate) fn pending(endpoint_id: &EndpointId, seq: i64) -> DeliveryRow {
         endpoint_id: endpoint_id.clone(),
         shard: 0,
         seq,
-        event_id: format!("evt-{seq}"),
-        event_type: "test.made".to_owned(),
+        event_id: EventId::from_text(format!("evt-{seq}")),
+        event_type: EventType::from_stored("test.made"),
         state: DeliveryState::Pending,
         reason: None,
         created_at: at(seq),
@@ -59,14 +68,14 @@ fn a_delivery_that_succeeds_at_once_is_one_row() {
         row.finished_at = Some(at(2));
         row.n_attempts = 1;
         row.latest = Some(attempt(1, Some(204)));
-        run(&test.store, [delivery::delivery_insert(&row)]).await.unwrap();
+        store(&test.store, [&row]).await.unwrap();
         let found = delivery::delivery_get(&test.store, &tenant(), row.id.as_str()).await.unwrap();
         assert_eq!(found.as_ref(), Some(&row));
         let other = Tenant::from_stored("clinic-2");
         assert_eq!(delivery::delivery_get(&test.store, &other, row.id.as_str()).await.unwrap(), None);
         let attempts = delivery::attempt_list(&test.store, &row).await.unwrap();
         assert_eq!((attempts.len(), attempts[0].number), (1, 1));
-        assert!(run(&test.store, [delivery::delivery_insert(&row)]).await.is_err());
+        assert!(store(&test.store, [&row]).await.is_err());
     });
 }
 
@@ -74,7 +83,7 @@ fn a_delivery_that_succeeds_at_once_is_one_row() {
 fn the_history_of_a_delivery_is_complete() {
     for_each_store(async |test| {
         let mut row = pending(&EndpointId::fresh(), 1);
-        run(&test.store, [delivery::delivery_insert(&row)]).await.unwrap();
+        store(&test.store, [&row]).await.unwrap();
         let mut made = Vec::new();
         for number in 1..=4 {
             let outcome = attempt(number * 10, (number % 2 == 0).then_some(500));
@@ -109,8 +118,7 @@ fn due_deliveries_are_found_by_endpoint() {
     for_each_store(async |test| {
         let endpoints = [EndpointId::fresh(), EndpointId::fresh()];
         let rows: Vec<_> = (1..=6).map(|seq| pending(&endpoints[seq as usize % 2], seq)).collect();
-        let inserts: Vec<_> = rows.iter().map(delivery::delivery_insert).collect();
-        run(&test.store, inserts).await.unwrap();
+        store(&test.store, &rows).await.unwrap();
         let mut due = delivery::delivery_list_due_endpoints(&test.store, 0).await.unwrap();
         due.sort_by_key(|(_, next_attempt_at)| *next_attempt_at);
         assert_eq!(due, [(endpoints[1].clone(), at(6)), (endpoints[0].clone(), at(7))]);
@@ -122,7 +130,9 @@ fn due_deliveries_are_found_by_endpoint() {
         assert_eq!(list(5).await, [0; 0]);
         assert_eq!(list(8).await, [1, 3]);
         assert_eq!(delivery::delivery_count_stuck(&test.store, at(8)).await.unwrap(), 2);
-        run(&test.store, [delivery::delivery_cancel(&rows[0].id, "disabled", at(9))]).await.unwrap();
+        run(&test.store, [delivery::delivery_cancel(&rows[0].tenant, &rows[0].id, "disabled", at(9))])
+            .await
+            .unwrap();
         assert_eq!(list(8).await, [3]);
         let all = delivery::delivery_cancel_endpoint(&endpoints[1], "removed", at(9));
         run(&test.store, [all]).await.unwrap();
@@ -144,9 +154,9 @@ fn deliveries_are_listed_newest_first() {
             let mut row = pending(&endpoints[seq as usize % 2], seq);
             if seq == 5 {
                 row.state = DeliveryState::Succeeded;
-                row.event_type = "other.made".to_owned();
+                row.event_type = EventType::from_stored("other.made");
             }
-            run(&test.store, [delivery::delivery_insert(&row)]).await.unwrap();
+            store(&test.store, [&row]).await.unwrap();
             ids.push(row.id.into_string());
         }
         let all = DeliveryFilter { limit: 10, ..DeliveryFilter::default() };
