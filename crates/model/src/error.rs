@@ -91,6 +91,10 @@ error_codes! {
     EventNotFound "event.not_found" InvalidRequest;
     /// The event is larger than the limit.
     EventTooLarge "event.too_large" InvalidRequest;
+    /// The catalogue has no such event type, or the type is a pack's and not the tenant's own.
+    EventTypeNotFound "event_type.not_found" InvalidRequest;
+    /// The catalogue has this version of the event type already.
+    EventTypeExists "event_type.exists" InvalidRequest;
     /// No such inbound request in this tenant.
     InboundNotFound "inbound.not_found" InvalidRequest;
     /// No such endpoint in this tenant.
@@ -101,6 +105,12 @@ error_codes! {
     EndpointVersionConflict "endpoint.version_conflict" InvalidRequest;
     /// No such delivery in this tenant.
     DeliveryNotFound "delivery.not_found" InvalidRequest;
+    /// No such replay job in this tenant.
+    ReplayNotFound "replay.not_found" InvalidRequest;
+    /// The replay job has ended, or is not in the state that the change starts from.
+    ReplayStateConflict "replay.state_conflict" InvalidRequest;
+    /// No such poller in this tenant.
+    PollerNotFound "poller.not_found" InvalidRequest;
     /// No such token in this tenant.
     TokenNotFound "token.not_found" InvalidRequest;
     /// A token cannot revoke itself, so that nobody locks the last door behind them.

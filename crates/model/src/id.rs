@@ -85,6 +85,10 @@ typed_ids! {
     AttemptId "att_";
     /// An API token's public handle.
     TokenId "tok_";
+    /// A job that sends past events again.
+    ReplayId "rpl_";
+    /// A consumer that fetches events.
+    PollerId "pol_";
     /// One call of the API, for logs and problem answers.
     RequestId "req_";
 }

@@ -18,7 +18,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Coded, ErrorClass, ErrorCode, FieldError};
 pub use event::{Data, Event, EventRecord, Seq, Shard};
 pub use event_type::{EventType, Pattern};
-pub use id::{AttemptId, DeliveryId, EndpointId, EventId, InboundId, RequestId, TokenId};
+pub use id::{AttemptId, DeliveryId, EndpointId, EventId, InboundId, PollerId, ReplayId, RequestId, TokenId};
 pub use secret::Secret;
 pub use tenant::Tenant;
 pub use time::Timestamp;

@@ -75,6 +75,17 @@ pub const OWNED: &[(&str, &[&str], &str)] = &[
     ),
     ("hyper", &["connect", "hub", "bench", "testkit", "e2e"], "outbound calls go through connect"),
     ("hyper-util", &["connect", "hub", "bench", "testkit", "e2e"], "outbound calls go through connect"),
+    (
+        "lapin",
+        &["sinks"],
+        "brokers are reached through sinks, over connections that passed the egress policy",
+    ),
+    (
+        "redis",
+        &["sinks"],
+        "brokers are reached through sinks, over connections that passed the egress policy",
+    ),
+    ("rusty-s3", &["sinks"], "object stores are reached through sinks, by connect's HTTP client"),
     ("anyhow", &["hub", "xtask", "bench", "testkit", "e2e"], "library crates have typed errors"),
 ];
 

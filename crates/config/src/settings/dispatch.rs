@@ -27,6 +27,9 @@ pub struct DispatchSettings {
     pub user_agent: Option<String>,
     /// `https_only`: refuses endpoints with plain http URLs. Default false.
     pub https_only: bool,
+    /// `disable_after_s`: how long an endpoint may do nothing but fail until it is switched off, up to a year; 0, here
+    /// `None`, is for ever. Default 5 days.
+    pub disable_after: Option<Duration>,
 }
 
 impl Default for DispatchSettings {
@@ -40,6 +43,7 @@ impl Default for DispatchSettings {
             in_flight_total: 1024,
             user_agent: None,
             https_only: false,
+            disable_after: Some(Duration::from_hours(5 * 24)),
         }
     }
 }
@@ -50,6 +54,11 @@ impl DispatchSettings {
         let d = Self::default();
         let per_endpoint = bounds(1, 1000, "attempts");
         let total = bounds(1, 100_000, "attempts");
+        let disable_after_s = s.number(
+            "disable_after_s",
+            bounds(0, 365 * 86_400, "seconds"),
+            d.disable_after.map_or(0, |after| after.as_secs()),
+        );
         let timeout_ms =
             s.number("timeout_ms", bounds(100, 120_000, "milliseconds"), d.timeout.as_millis() as u64);
         let read = Self {
@@ -66,6 +75,7 @@ impl DispatchSettings {
             in_flight_total: s.number("in_flight_total", total, d.in_flight_total as u64) as usize,
             user_agent: s.parsed("user_agent", syntax::header_text),
             https_only: s.flag("https_only", d.https_only),
+            disable_after: (disable_after_s > 0).then(|| Duration::from_secs(disable_after_s)),
         };
         section.finish(|_| None);
         read

@@ -1,5 +1,4 @@
-//! `[packs]`: directories of packs to load. Parsed so that configurations are ready for them; no engine
-//! of this version reads packs.
+//! `[packs]`: directories of packs to load. Only the paths are read here; the hub loads what they hold.
 
 use std::path::PathBuf;
 

@@ -11,8 +11,20 @@ pub(crate) struct Migration {
 }
 
 /// All steps, oldest first.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "initial", text: include_str!("../../migrations/0001_initial.sql") }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "initial", text: include_str!("../../migrations/0001_initial.sql") },
+    Migration {
+        version: 2,
+        name: "endpoint health",
+        text: include_str!("../../migrations/0002_endpoint_health.sql"),
+    },
+    Migration { version: 3, name: "replays", text: include_str!("../../migrations/0003_replays.sql") },
+    Migration {
+        version: 4,
+        name: "event types",
+        text: include_str!("../../migrations/0004_event_types.sql"),
+    },
+];
 
 /// The newest schema version this program knows.
 pub(crate) fn newest() -> i64 {

@@ -146,6 +146,7 @@ struct Gathered {
 }
 
 /// Waits for the first commit; takes whatever else is there, and what comes while it pays to linger.
+#[allow(clippy::disallowed_methods, reason = "the writer's own thread, no runtime's")]
 fn gather(jobs: &mpsc::Receiver<Job>) -> Gathered {
     let mut batch = Vec::new();
     let (mut n_bytes, mut n_steps, mut n_at_step) = (0, 0, 0);

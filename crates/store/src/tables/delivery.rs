@@ -3,6 +3,7 @@
 
 use trunkline_model::{AttemptId, DeliveryId, EndpointId, EventId, EventType, Seq, Shard, Tenant, Timestamp};
 
+use super::event::EventPlace;
 use super::select::Select;
 use crate::value::BorrowedValue;
 use crate::{ReadError, Row, Statement, Store, Value, params};
@@ -416,4 +417,161 @@ pub async fn delivery_count_stuck(store: &Store, before: Timestamp) -> Result<i6
         Some(mut row) => row.int(),
         None => Ok(0),
     }
+}
+
+/// A delivery in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryStub {
+    /// Its id.
+    pub id: DeliveryId,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Why it was cancelled, or why it is still pending.
+    pub reason: Option<String>,
+    /// When the next attempt is due; only while pending.
+    pub next_attempt_at: Option<Timestamp>,
+    /// Attempts made.
+    pub n_attempts: i64,
+    /// Why the latest attempt failed.
+    pub error_class: Option<String>,
+}
+
+/// An event with what was made of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwedEvent {
+    /// Where it stands.
+    pub place: EventPlace,
+    /// Its id.
+    pub id: EventId,
+    /// Its type.
+    pub event_type: EventType,
+    /// Who made it.
+    pub source: String,
+    /// Its deliveries, in no order.
+    pub deliveries: Vec<DeliveryStub>,
+}
+
+/// Which events to look at.
+#[derive(Debug, Clone)]
+pub struct OwedFilter {
+    /// Only deliveries to this endpoint.
+    pub endpoint_id: Option<String>,
+    /// Only events of this type, exactly.
+    pub event_type: Option<String>,
+    /// Stored at or after.
+    pub since: Timestamp,
+    /// Stored before.
+    pub until: Timestamp,
+    /// Only events behind this place.
+    pub after: Option<EventPlace>,
+    /// How many events.
+    pub page: OwedPage,
+}
+
+/// How many events one look takes. Written into the SQL, so that a planner knows that the join is small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwedPage {
+    /// 10 events.
+    Small,
+    /// 100 events.
+    Medium,
+    /// 500 events.
+    Large,
+}
+
+impl OwedPage {
+    /// The figure.
+    pub const fn n_events(self) -> usize {
+        match self {
+            Self::Small => 10,
+            Self::Medium => 100,
+            Self::Large => 500,
+        }
+    }
+}
+
+/// Lists events of a tenant in the order in which they were stored, each with its deliveries: the one question behind
+/// "what was missed".
+pub async fn delivery_list_owed(
+    store: &Store,
+    tenant: &Tenant,
+    filter: &OwedFilter,
+) -> Result<Vec<OwedEvent>, ReadError> {
+    let sql = "SELECT page.recorded_at, page.shard, page.seq, page.id, page.type, page.source, d.id, d.endpoint_id, \
+               d.state, d.reason, d.next_attempt_at, d.n_attempts, d.error_class FROM \
+               (SELECT recorded_at, shard, seq, id, type, source FROM events WHERE tenant = $1";
+    let mut select = Select::new(sql.to_owned(), params![tenant.as_str()]);
+    select.add_some(" AND type = ?", filter.event_type.as_deref());
+    select.add(" AND recorded_at >= ?", filter.since);
+    select.add(" AND recorded_at < ?", filter.until);
+    if let Some(place) = filter.after {
+        select.add(" AND (recorded_at, shard, seq) > (?", place.recorded_at);
+        select.add(", ?", place.shard);
+        select.add(", ?)", place.seq);
+    }
+    select.sql.push_str(" ORDER BY recorded_at, shard, seq LIMIT ");
+    select.sql.push_str(&filter.page.n_events().to_string());
+    select.sql.push_str(") AS page LEFT JOIN deliveries AS d ON d.shard = page.shard AND d.seq = page.seq");
+    select.add_some(" AND d.endpoint_id = ?", filter.endpoint_id.as_deref());
+    let mut events: Vec<OwedEvent> = Vec::new();
+    for mut row in store.query(select.sql, select.values).await? {
+        let place = EventPlace { recorded_at: row.time()?, shard: row.int()?, seq: row.int()? };
+        let (id, event_type, source) = (row.text()?, row.text()?, row.text()?);
+        let stub = delivery_stub(&mut row)?;
+        match events.last_mut() {
+            Some(last) if last.place == place => last.deliveries.extend(stub),
+            _ => events.push(OwedEvent {
+                place,
+                id: EventId::from_text(id),
+                event_type: EventType::from_stored(&event_type),
+                source,
+                deliveries: stub.into_iter().collect(),
+            }),
+        }
+    }
+    // The join may come in any order, with one event's rows apart.
+    events.sort_by_key(|event| (event.place.recorded_at, event.place.shard, event.place.seq));
+    events.dedup_by(|later, first| {
+        let is_same = later.place == first.place;
+        if is_same {
+            first.deliveries.append(&mut later.deliveries);
+        }
+        is_same
+    });
+    Ok(events)
+}
+
+fn delivery_stub(row: &mut Row) -> Result<Option<DeliveryStub>, ReadError> {
+    let (id, endpoint_id, state, reason) =
+        (row.opt_text()?, row.opt_text()?, row.opt_text()?, row.opt_text()?);
+    let (next_attempt_at, n_attempts, error_class) = (row.opt_time()?, row.opt_int()?, row.opt_text()?);
+    let (Some(id), Some(endpoint_id), Some(state)) = (id, endpoint_id, state) else { return Ok(None) };
+    Ok(Some(DeliveryStub {
+        id: DeliveryId::from_text(id),
+        endpoint_id: EndpointId::from_text(endpoint_id),
+        state: DeliveryState::parse(&state)
+            .ok_or(ReadError::Stored { what: "delivery state", source: "unknown state".into() })?,
+        reason,
+        next_attempt_at,
+        n_attempts: n_attempts.unwrap_or_default(),
+        error_class,
+    }))
+}
+
+/// Lists what was made of one event for the endpoints with ids from `low` to `high`.
+pub async fn delivery_list_event_between(
+    store: &Store,
+    (shard, seq): (Shard, Seq),
+    (low, high): (&str, &str),
+) -> Result<Vec<DeliveryStub>, ReadError> {
+    let sql = "SELECT id, endpoint_id, state, reason, next_attempt_at, n_attempts, error_class FROM deliveries \
+               WHERE shard = $1 AND seq = $2 AND endpoint_id >= $3 AND endpoint_id <= $4 LIMIT 10000";
+    let rows = store.query(sql, params![shard, seq, low, high]).await?;
+    let mut stubs = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        stubs.extend(delivery_stub(&mut row)?);
+    }
+    Ok(stubs)
 }

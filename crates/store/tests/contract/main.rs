@@ -6,10 +6,13 @@
 
 mod append;
 mod atomic;
+mod endpoint_health;
+mod event_types;
 mod lists;
 mod nodes;
 mod plans;
 mod postgres;
+mod replays;
 mod sqlite;
 mod tables;
 
