@@ -13,6 +13,7 @@ pub mod endpoint;
 pub mod engine;
 pub mod metrics;
 pub mod outcome;
+pub mod replay;
 pub mod retry;
 pub mod sign;
 

@@ -3,6 +3,11 @@
 //! Only a complete answer with a 2xx status is a success. Error classes are stable names, shown in attempts and
 //! counted in metrics: `redirect`, `http_1xx`, `http_4xx`, `http_5xx`, the network classes of
 //! [`FailureClass`](trunkline_connect::FailureClass), `endpoint_unusable` and `internal`.
+//!
+//! What follows from a class is one table, [`Standing::of`]. Only 410 is permanent: everything else can be mended while
+//! the schedule lasts, by the receiver or by whoever runs the hub. That holds for `blocked` and `endpoint_unusable` too,
+//! since a name can resolve otherwise, a network be opened and an endpoint be saved again. The receiver's own word, the
+//! answer's header `webhook-delivery`, goes before the table.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,13 +16,57 @@ use http::{StatusCode, Version, header};
 use trunkline_connect::{OutboundResponse, SendError};
 use trunkline_model::{Timestamp, mask};
 
-use crate::endpoint::EndpointFault;
+use crate::endpoint::{EndpointFault, ExpressionFault};
 use crate::retry::parse_retry_after;
 
 /// The most that is kept of a response, in bytes.
 pub const MAX_RESPONSE_HEAD: usize = 16 * 1024;
 /// How much of a response body is read.
 pub const MAX_BODY_HEAD: usize = 8 * 1024;
+
+/// The class of an attempt whose body could not be made. The same expression on the same event fails again, so that
+/// delivery is given up.
+pub const TRANSFORM_FAILED: &str = "transform_failed";
+
+/// The header by which a receiver has a say.
+const DELIVERY_HEADER: &str = "webhook-delivery";
+
+/// What a failed or successful attempt means for its delivery and for its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The endpoint took the delivery.
+    Delivered,
+    /// Tried again by the schedule; counts against the endpoint.
+    Failed,
+    /// The same, and the endpoint gets one attempt at a time until it takes something.
+    Overloaded,
+    /// Never tried again; the endpoint is switched off.
+    Gone,
+    /// Tried again by the schedule; not the endpoint's fault.
+    Internal,
+}
+
+impl Standing {
+    /// The table of permanent and transient outcomes.
+    pub fn of(error_class: Option<&str>, status: Option<u16>) -> Self {
+        match (error_class, status) {
+            (None, _) => Self::Delivered,
+            (Some("internal" | TRANSFORM_FAILED), _) => Self::Internal,
+            (Some("http_4xx"), Some(410)) => Self::Gone,
+            (Some("http_4xx"), Some(429)) | (Some("http_5xx"), Some(502 | 504)) => Self::Overloaded,
+            (Some(_), _) => Self::Failed,
+        }
+    }
+}
+
+/// What a receiver asks for by the header `webhook-delivery`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// `disable`: send nothing more to this endpoint.
+    Disable,
+    /// `abort-message`: do not try this delivery again.
+    Abort,
+}
 
 /// The meaning of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,14 +79,21 @@ pub struct Verdict {
     pub error: Option<String>,
     /// Status line, headers and the beginning of the body.
     pub response_head: Option<String>,
-    /// How long the endpoint asked us to wait, with 429 and 503.
+    /// How long the endpoint asked us to wait, with 429, 502, 503 and 504.
     pub retry_after: Option<Duration>,
+    /// What the receiver asks for.
+    pub ask: Option<Ask>,
 }
 
 impl Verdict {
     /// Whether the endpoint took the delivery.
     pub fn is_success(&self) -> bool {
         self.error_class.is_none()
+    }
+
+    /// What it means for the delivery and the endpoint.
+    pub fn standing(&self) -> Standing {
+        Standing::of(self.error_class, self.status)
     }
 
     /// Judges what came of a call.
@@ -50,14 +106,15 @@ impl Verdict {
                 error: Some(error.to_string()),
                 response_head: None,
                 retry_after: None,
+                ask: None,
             },
         }
     }
 
     fn of_response(response: &OutboundResponse, now: Timestamp) -> Self {
         let error_class = class_of(response.status);
-        let asks = matches!(response.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        let retry_after = response.headers.get(header::RETRY_AFTER).filter(|_| asks);
+        let may_ask = matches!(response.status.as_u16(), 429 | 502 | 503 | 504);
+        let retry_after = response.headers.get(header::RETRY_AFTER).filter(|_| may_ask);
         Self {
             status: Some(response.status.as_u16()),
             error_class,
@@ -67,6 +124,7 @@ impl Verdict {
             retry_after: retry_after
                 .and_then(|value| value.to_str().ok())
                 .and_then(|text| parse_retry_after(text, now)),
+            ask: response.headers.get(DELIVERY_HEADER).and_then(|value| ask_of(value.as_bytes())),
         }
     }
 
@@ -77,6 +135,11 @@ impl Verdict {
             EndpointFault::Settings | EndpointFault::Secrets => "endpoint_unusable",
         };
         Self::without_answer(class, fault.to_string())
+    }
+
+    /// The endpoint's transformation gave no body.
+    pub fn untransformed(fault: &ExpressionFault) -> Self {
+        Self::without_answer(TRANSFORM_FAILED, fault.to_string())
     }
 
     /// The attempt broke inside the hub.
@@ -91,7 +154,20 @@ impl Verdict {
             error: Some(error),
             response_head: None,
             retry_after: None,
+            ask: None,
         }
+    }
+}
+
+/// Reads the header `webhook-delivery`; words we do not know mean nothing.
+fn ask_of(value: &[u8]) -> Option<Ask> {
+    let word = value.trim_ascii();
+    if word.eq_ignore_ascii_case(b"disable") {
+        Some(Ask::Disable)
+    } else if word.eq_ignore_ascii_case(b"abort-message") {
+        Some(Ask::Abort)
+    } else {
+        None
     }
 }
 
@@ -197,10 +273,41 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_counts_with_429_and_503_only() {
-        let asked = |status| verdict(response(status, &[("retry-after", b"7")], b"")).retry_after;
-        let seven = Some(Duration::from_secs(7));
-        assert_eq!([asked(429), asked(503), asked(500), asked(200)], [seven, seven, None, None]);
+    fn retry_after_counts_where_waiting_helps() {
+        let asked = |status, text: &'static [u8]| {
+            verdict(response(status, &[("retry-after", text)], b"")).retry_after.map(|wait| wait.as_secs())
+        };
+        assert_eq!([429, 502, 503, 504].map(|status| asked(status, b"7")), [Some(7); 4]);
+        assert_eq!([200, 400, 500].map(|status| asked(status, b"7")), [None; 3]);
+        assert_eq!(asked(503, b"Thu, 01 Jan 1970 00:02:00 GMT"), Some(120));
+        assert_eq!(asked(503, b"\xff"), None);
+    }
+
+    #[test]
+    fn standings() {
+        let check = |status, expect| assert_eq!(verdict(response(status, &[], b"")).standing(), expect);
+        check(204, Standing::Delivered);
+        check(410, Standing::Gone);
+        for status in [429, 502, 504] {
+            check(status, Standing::Overloaded);
+        }
+        for status in [301, 400, 404, 500, 503, 700] {
+            check(status, Standing::Failed);
+        }
+        assert_eq!(Verdict::internal().standing(), Standing::Internal);
+        assert_eq!(Verdict::unusable(EndpointFault::Secrets).standing(), Standing::Failed);
+        let timeout = Verdict::of_call(Err(SendError::Timeout), Timestamp::default());
+        assert_eq!(timeout.standing(), Standing::Failed);
+    }
+
+    #[test]
+    fn receivers_ask_by_a_header() {
+        let ask = |text: &'static [u8]| verdict(response(500, &[("webhook-delivery", text)], b"")).ask;
+        assert_eq!(ask(b" Disable "), Some(Ask::Disable));
+        assert_eq!(ask(b"abort-message"), Some(Ask::Abort));
+        for text in [&b""[..], b"abort", b"disable, abort-message", b"\xff"] {
+            assert_eq!(ask(text), None);
+        }
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! Checks of what a caller wants to store, field by field. Called by the API before a create or an update.
 //!
 //! Every fault is named, not just the first. Pointers are those of the API's webhook body: `/url`, `/events/0`,
-//! `/description`, `/settings/timeout_ms`, …
+//! `/description`, `/timeout_ms`, …
 
 use std::ops::RangeInclusive;
 
 use trunkline_connect::{EgressPolicy, Target, UrlRefused};
 use trunkline_model::{FieldError, Pattern, Secret};
 
-use super::EndpointSettings;
-use super::secrets;
+use super::{EndpointSettings, Expressions, RetryRule};
+use crate::sign::{SignatureFormat, SignatureVersion, check_secret_text};
 
 /// How many patterns an endpoint may have.
 pub const N_PATTERNS: RangeInclusive<usize> = 1..=100;
@@ -25,6 +25,21 @@ pub const BACKOFF_MS: RangeInclusive<u64> = 1..=86_400_000;
 pub const N_BACKOFF: RangeInclusive<usize> = 1..=20;
 /// Attempts open at once.
 pub const IN_FLIGHT: RangeInclusive<u32> = 1..=1000;
+
+/// Attempts a second.
+pub const RATE_LIMIT: RangeInclusive<f64> = 0.01..=10_000.0;
+/// How many schedules for types of events an endpoint may have.
+pub const MAX_RETRY_RULES: usize = 20;
+/// How many channels an endpoint may have.
+pub const MAX_CHANNELS: usize = 10;
+/// The longest name of a channel.
+pub const MAX_CHANNEL_BYTES: usize = 128;
+/// How many texts an endpoint may keep.
+pub const MAX_METADATA: usize = 50;
+/// The longest name of a kept text in characters.
+pub const MAX_METADATA_NAME_CHARS: usize = 64;
+/// The longest kept text in characters.
+pub const MAX_METADATA_VALUE_CHARS: usize = 1000;
 
 /// An endpoint as a caller wants it.
 #[derive(Debug, Clone, Copy)]
@@ -103,37 +118,136 @@ pub fn check_description(description: &str) -> Vec<FieldError> {
 }
 
 /// Checks a secret that the caller brings along; `pointer` names its field.
-pub fn check_secret(pointer: &str, secret: &Secret) -> Vec<FieldError> {
-    match secrets::decode(secret.expose()) {
-        Ok(_) => Vec::new(),
+pub fn check_secret(pointer: &str, secret: &Secret, format: SignatureFormat) -> Vec<FieldError> {
+    match check_secret_text(secret, format) {
+        Ok(()) => Vec::new(),
         Err(error) => vec![FieldError::new(pointer, "invalid", error.to_string())],
     }
 }
 
-/// Checks the limits that an endpoint sets itself.
+/// Checks what an endpoint sets itself.
 pub fn check_settings(settings: &EndpointSettings) -> Vec<FieldError> {
     let mut faults = Vec::new();
-    let mut check = |name: &str, value: Option<u64>, range: RangeInclusive<u64>| {
+    let mut check = |pointer: &str, value: Option<u64>, range: RangeInclusive<u64>| {
         if let Some(value) = value
             && !range.contains(&value)
         {
             let detail = format!("must be {} to {}", range.start(), range.end());
-            faults.push(FieldError::new(format!("/settings/{name}"), "out_of_range", detail));
+            faults.push(FieldError::new(pointer, "out_of_range", detail));
         }
     };
-    check("timeout_ms", settings.timeout_ms, TIMEOUT_MS);
-    check("max_attempts", settings.max_attempts.map(u64::from), wide(&MAX_ATTEMPTS));
-    check("in_flight", settings.in_flight.map(u64::from), wide(&IN_FLIGHT));
-    for (index, wait) in settings.backoff_ms.iter().flatten().enumerate() {
-        check(&format!("backoff_ms/{index}"), Some(*wait), BACKOFF_MS);
+    check("/timeout_ms", settings.timeout_ms, TIMEOUT_MS);
+    check("/in_flight", settings.in_flight.map(u64::from), wide(&IN_FLIGHT));
+    faults.extend(check_schedule("", settings.max_attempts, settings.backoff_ms.as_deref()));
+    if settings.rate_limit.is_some_and(|rate| !RATE_LIMIT.contains(&rate)) {
+        let detail = format!("must be {} to {}", RATE_LIMIT.start(), RATE_LIMIT.end());
+        faults.push(FieldError::new("/rate_limit", "out_of_range", detail));
     }
-    if let Some(waits) = &settings.backoff_ms
-        && !N_BACKOFF.contains(&waits.len())
+    faults.extend(check_retry_rules(&settings.retry_by_type));
+    faults.extend(check_channels(&settings.channels));
+    faults.extend(settings.headers.check());
+    faults.extend(check_metadata(settings));
+    faults.extend(check_signing(settings));
+    faults.extend(Expressions::compile(settings).err().unwrap_or_default());
+    faults
+}
+
+fn check_schedule(place: &str, max_attempts: Option<u32>, backoff_ms: Option<&[u64]>) -> Vec<FieldError> {
+    let mut faults = Vec::new();
+    let mut out_of_range = |pointer: String, detail: String| {
+        faults.push(FieldError::new(format!("{place}{pointer}"), "out_of_range", detail));
+    };
+    if max_attempts.is_some_and(|n| !MAX_ATTEMPTS.contains(&n)) {
+        let detail = format!("must be {} to {}", MAX_ATTEMPTS.start(), MAX_ATTEMPTS.end());
+        out_of_range("/max_attempts".to_owned(), detail);
+    }
+    for (index, _) in
+        backoff_ms.into_iter().flatten().enumerate().filter(|(_, wait)| !BACKOFF_MS.contains(wait))
     {
+        let detail = format!("must be {} to {}", BACKOFF_MS.start(), BACKOFF_MS.end());
+        out_of_range(format!("/backoff_ms/{index}"), detail);
+    }
+    if backoff_ms.is_some_and(|waits| !N_BACKOFF.contains(&waits.len())) {
         let detail = format!("must hold {} to {} waits", N_BACKOFF.start(), N_BACKOFF.end());
-        faults.push(FieldError::new("/settings/backoff_ms", "out_of_range", detail));
+        out_of_range("/backoff_ms".to_owned(), detail);
     }
     faults
+}
+
+fn check_retry_rules(rules: &[RetryRule]) -> Vec<FieldError> {
+    if rules.len() > MAX_RETRY_RULES {
+        return vec![too_many("/retry_by_type", MAX_RETRY_RULES)];
+    }
+    let mut faults = Vec::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let place = format!("/retry_by_type/{index}");
+        if let Err(error) = Pattern::parse(&rule.events) {
+            faults.push(FieldError::new(format!("{place}/events"), "invalid", error.to_string()));
+        }
+        faults.extend(check_schedule(&place, rule.max_attempts, rule.backoff_ms.as_deref()));
+    }
+    faults
+}
+
+/// Whether a text names a channel: letters, digits, `_`, `-`, `.` and `:`, at most 128.
+pub fn is_channel(text: &str) -> bool {
+    (1..=MAX_CHANNEL_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte))
+}
+
+fn check_channels(channels: &[String]) -> Vec<FieldError> {
+    if channels.len() > MAX_CHANNELS {
+        return vec![too_many("/channels", MAX_CHANNELS)];
+    }
+    let broken = channels.iter().enumerate().filter(|(_, channel)| !is_channel(channel));
+    broken
+        .map(|(index, _)| {
+            let detail = "must be 1 to 128 letters, digits, _, -, . or :";
+            FieldError::new(format!("/channels/{index}"), "invalid", detail)
+        })
+        .collect()
+}
+
+fn check_metadata(settings: &EndpointSettings) -> Vec<FieldError> {
+    if settings.metadata.len() > MAX_METADATA {
+        return vec![too_many("/metadata", MAX_METADATA)];
+    }
+    let is_broken = |(name, value): &(&String, &String)| {
+        !(1..=MAX_METADATA_NAME_CHARS).contains(&name.chars().count())
+            || name.chars().any(char::is_control)
+            || value.chars().count() > MAX_METADATA_VALUE_CHARS
+            || value.contains('\0')
+    };
+    let fault = |(name, _): (&String, &String)| {
+        let shown: String = name.chars().filter(|c| !c.is_control()).take(MAX_METADATA_NAME_CHARS).collect();
+        let shown = shown.replace('~', "~0").replace('/', "~1");
+        let detail = format!(
+            "names have 1 to {MAX_METADATA_NAME_CHARS} characters and no control characters, values at most \
+             {MAX_METADATA_VALUE_CHARS} and no NUL"
+        );
+        FieldError::new(format!("/metadata/{shown}"), "invalid", detail)
+    };
+    settings.metadata.iter().filter(is_broken).map(fault).collect()
+}
+
+fn check_signing(settings: &EndpointSettings) -> Vec<FieldError> {
+    let asks = |version| settings.signing.contains(&version);
+    if settings.signature_format.keys_by_text() && asks(SignatureVersion::V1a) {
+        let detail = "v1a needs signature_format standard or svix";
+        return vec![FieldError::new("/signing", "invalid", detail)];
+    }
+    let is_repeated = SignatureVersion::ALL
+        .into_iter()
+        .any(|version| settings.signing.iter().filter(|known| **known == version).count() > 1);
+    if is_repeated {
+        vec![FieldError::new("/signing", "duplicate", "names a version twice")]
+    } else {
+        Vec::new()
+    }
+}
+
+fn too_many(pointer: &str, max: usize) -> FieldError {
+    FieldError::new(pointer, "too_many", format!("at most {max}"))
 }
 
 fn wide(range: &RangeInclusive<u32>) -> RangeInclusive<u64> {

@@ -6,18 +6,28 @@
 //! vanishing.
 
 pub mod check;
+mod expressions;
+mod headers;
 mod secrets;
+mod select;
 mod settings;
 mod table;
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use trunkline_connect::{EgressPolicy, Target, UrlRefused};
-use trunkline_model::{EndpointId, EventType, Pattern, Tenant};
+use trunkline_model::event::ExtensionValue;
+use trunkline_model::{EndpointId, Event, EventType, Pattern, Tenant, Timestamp};
 use trunkline_store::tables::endpoint::EndpointRow;
 
-pub use secrets::{EndpointSecret, EndpointSecrets, InvalidSecret, MAX_SECRETS, SigningKey, generate_secret};
-pub use settings::{DeliveryDefaults, DeliveryPolicy, EndpointSettings, WebhookFormat};
+use crate::sign::{SignatureFormat, SigningKey};
+
+pub use expressions::{ExpressionFault, Expressions, MAX_EXPRESSION_BYTES};
+pub use headers::{CustomHeaders, MAX_HEADERS, MAX_HEADERS_BYTES};
+pub use secrets::{EndpointSecret, EndpointSecrets, MAX_REPLACED, generate_secret};
+pub use select::{Selection, select};
+pub use settings::{DeliveryDefaults, DeliveryPolicy, EndpointSettings, RetryRule, WebhookFormat};
 pub use table::{EndpointDirectory, EndpointTable};
 
 /// Why a stored endpoint cannot be sent to.
@@ -41,14 +51,24 @@ pub struct Endpoint {
     pub id: EndpointId,
     /// Who owns it.
     pub tenant: Tenant,
+    /// Grows with every change.
+    pub version: i64,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
     /// Whether deliveries are made.
     pub active: bool,
     /// What its limits come to.
     pub policy: DeliveryPolicy,
     /// How bodies look.
     pub format: WebhookFormat,
+    /// How calls are signed.
+    pub signature_format: SignatureFormat,
     /// Which event types it wants.
     pub patterns: Vec<Pattern>,
+    /// Which channels it wants; none stands for all events.
+    pub channels: Vec<String>,
+    /// Its filter and transformation.
+    pub expressions: Expressions,
     /// How it is reached, or why it cannot be.
     pub access: Result<Access, EndpointFault>,
 }
@@ -60,23 +80,34 @@ pub struct Access {
     pub target: Target,
     /// Keys of every secret, the newest first; expired ones are left out when signing.
     pub keys: Vec<SigningKey>,
+    /// Headers that the endpoint wants sent along.
+    pub headers: HeaderMap,
 }
 
 impl Endpoint {
     /// Reads a stored endpoint.
     pub fn from_row(row: &EndpointRow, defaults: &DeliveryDefaults, egress: &EgressPolicy) -> Self {
         let settings = serde_json::from_str::<EndpointSettings>(&row.settings);
-        let readable = settings.is_ok();
+        let mut readable = settings.is_ok();
         let settings = settings.unwrap_or_default();
+        let expressions = Expressions::compile(&settings).unwrap_or_else(|_| {
+            readable = false;
+            Expressions::default()
+        });
         let texts = serde_json::from_str::<Vec<String>>(&row.events).unwrap_or_default();
         Self {
             id: row.id.clone(),
             tenant: row.tenant.clone(),
+            version: row.version,
+            updated_at: row.updated_at,
             active: row.active,
             policy: DeliveryPolicy::new(&settings, defaults),
             format: settings.format_for(&row.url),
+            signature_format: settings.signature_format,
             patterns: texts.iter().filter_map(|text| Pattern::parse(text).ok()).collect(),
-            access: if readable { access(row, egress) } else { Err(EndpointFault::Settings) },
+            access: if readable { access(row, &settings, egress) } else { Err(EndpointFault::Settings) },
+            channels: settings.channels,
+            expressions,
         }
     }
 
@@ -84,13 +115,35 @@ impl Endpoint {
     pub fn wants(&self, event_type: &EventType) -> bool {
         self.patterns.iter().any(|pattern| pattern.matches(event_type))
     }
+
+    /// Whether it takes every event of the types it wants, whatever the event holds.
+    pub fn takes_all(&self) -> bool {
+        self.channels.is_empty() && !self.expressions.has_filter()
+    }
+
+    /// Whether the endpoint's channels let an event through: it has none, or the event's extension attribute
+    /// `channels`, names with commas between, holds one of them.
+    pub fn takes_channels_of(&self, event: &Event) -> bool {
+        if self.channels.is_empty() {
+            return true;
+        }
+        let Some(ExtensionValue::String(channels)) = event.extensions.get("channels") else { return false };
+        channels.split(',').any(|channel| self.channels.iter().any(|wanted| wanted == channel.trim()))
+    }
 }
 
-fn access(row: &EndpointRow, egress: &EgressPolicy) -> Result<Access, EndpointFault> {
+fn access(
+    row: &EndpointRow,
+    settings: &EndpointSettings,
+    egress: &EgressPolicy,
+) -> Result<Access, EndpointFault> {
     let target = Target::parse(&row.url, egress)?;
     let secrets = EndpointSecrets::from_json(&row.secrets).map_err(|_| EndpointFault::Secrets)?;
-    let keys = secrets.signing_keys().map_err(|_| EndpointFault::Secrets)?;
-    if keys.is_empty() { Err(EndpointFault::Secrets) } else { Ok(Access { target, keys }) }
+    let keys = secrets.signing_keys(settings).map_err(|_| EndpointFault::Secrets)?;
+    if keys.is_empty() {
+        return Err(EndpointFault::Secrets);
+    }
+    Ok(Access { target, keys, headers: settings.headers.to_map() })
 }
 
 /// Endpoints that one event goes to.

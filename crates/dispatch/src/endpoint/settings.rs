@@ -1,15 +1,19 @@
 //! Delivery settings: what an endpoint may set itself, what the hub sets for all, and what the two come to.
 //!
-//! [`EndpointSettings`] is the stored JSON and the API's field `settings`; limits are checked in
+//! [`EndpointSettings`] is the stored JSON, whose members are fields of the API's webhook body; limits are checked in
 //! [`check`](super::check).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use trunkline_model::{EventType, Pattern};
 use url::Url;
 
+use super::CustomHeaders;
 use crate::retry::RetrySchedule;
+use crate::sign::{SignatureFormat, SignatureVersion};
 
 /// How bodies look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -37,8 +41,9 @@ impl WebhookFormat {
 
 /// What an endpoint sets itself. Absent members follow the hub's defaults, also when those change later.
 ///
-/// **Shape**: `{"format": "standard", "timeout_ms": 5000, "max_attempts": 8, "backoff_ms": [1000, 60000], "in_flight": 10}`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// **Shape**: `{"format": "standard", "timeout_ms": 5000, "max_attempts": 8, "backoff_ms": [1000, 60000], "in_flight": 10,
+/// "channels": ["lab"], "headers": {"x-room": "7"}, …}`
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EndpointSettings {
     /// How bodies look.
@@ -55,12 +60,67 @@ pub struct EndpointSettings {
     /// Attempts open at once, 1 to 1 000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u32>,
+    /// Attempts a second, 0.01 to 10 000; absent means no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<f64>,
+    /// Schedules for some types of events; the first whose pattern fits counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retry_by_type: Vec<RetryRule>,
+    /// With channels, only events that carry one of them are wanted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
+    /// A jq expression that decides for each event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// A jq expression that makes the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transform: Option<String>,
+    /// Sent along.
+    #[serde(skip_serializing_if = "CustomHeaders::is_empty")]
+    pub headers: CustomHeaders,
+    /// Kept for whoever set it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// How calls are signed.
+    #[serde(skip_serializing_if = "is_standard")]
+    pub signature_format: SignatureFormat,
+    /// Which versions of Standard Webhooks' signatures are made; none stands for `v1`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signing: Vec<SignatureVersion>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_standard(format: &SignatureFormat) -> bool {
+    *format == SignatureFormat::Standard
+}
+
+/// A schedule for some types of events. What is absent is the endpoint's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryRule {
+    /// Pattern of the types it counts for.
+    pub events: String,
+    /// Attempts of one delivery, 1 to 20.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// Waits before the second, third, … attempt in milliseconds; the last one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff_ms: Option<Vec<u64>>,
 }
 
 impl EndpointSettings {
     /// The settings as they are stored.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("invariant: plain settings serialise")
+    }
+
+    /// The versions of signatures that are made.
+    pub fn versions(&self) -> &[SignatureVersion] {
+        if self.signing.is_empty() || self.signature_format.keys_by_text() {
+            &[SignatureVersion::V1]
+        } else {
+            &self.signing
+        }
     }
 
     /// The format for a URL: `?format=cloudevents` in it selects CloudEvents too.
@@ -105,28 +165,49 @@ impl Default for DeliveryDefaults {
 pub struct DeliveryPolicy {
     /// Limit of one attempt.
     pub timeout: Duration,
-    /// When and how often to try again.
+    /// When and how often to try again, where no type of event has a schedule of its own.
     pub retry: RetrySchedule,
     /// Attempts open at once.
     pub in_flight: usize,
+    /// Attempts a second; `None` is no limit.
+    pub rate_limit: Option<f64>,
+    /// Schedules for some types, the first that fits counts.
+    by_type: Vec<(Pattern, RetrySchedule)>,
 }
 
 impl DeliveryPolicy {
     /// Fills what the settings leave open from the defaults.
     pub fn new(settings: &EndpointSettings, defaults: &DeliveryDefaults) -> Self {
         let backoff: Arc<[Duration]> = match &settings.backoff_ms {
-            Some(waits) => waits.iter().copied().map(Duration::from_millis).collect(),
+            Some(waits) => durations(waits),
             None => defaults.backoff.as_slice().into(),
+        };
+        let max_attempts = settings.max_attempts.unwrap_or(defaults.max_attempts);
+        let schedule = |rule: &RetryRule| {
+            let backoff = rule.backoff_ms.as_deref().map_or_else(|| Arc::clone(&backoff), durations);
+            RetrySchedule::new(backoff, rule.max_attempts.unwrap_or(max_attempts), defaults.jitter)
         };
         let in_flight = settings.in_flight.map_or(defaults.in_flight, |n| n as usize);
         Self {
             timeout: settings.timeout_ms.map_or(defaults.timeout, Duration::from_millis),
-            retry: RetrySchedule::new(
-                backoff,
-                settings.max_attempts.unwrap_or(defaults.max_attempts),
-                defaults.jitter,
-            ),
+            by_type: settings
+                .retry_by_type
+                .iter()
+                .filter_map(|rule| Some((Pattern::parse(&rule.events).ok()?, schedule(rule))))
+                .collect(),
+            retry: RetrySchedule::new(backoff, max_attempts, defaults.jitter),
             in_flight: in_flight.max(1),
+            rate_limit: settings.rate_limit.filter(|rate| rate.is_finite() && *rate > 0.0),
         }
     }
+
+    /// When and how often deliveries of events of this type are tried again.
+    pub fn retry_for(&self, event_type: &EventType) -> &RetrySchedule {
+        let own = self.by_type.iter().find(|(pattern, _)| pattern.matches(event_type));
+        own.map_or(&self.retry, |(_, schedule)| schedule)
+    }
+}
+
+fn durations(waits: &[u64]) -> Arc<[Duration]> {
+    waits.iter().copied().map(Duration::from_millis).collect()
 }

@@ -36,12 +36,26 @@ struct TenantEndpoints {
 impl EndpointTable {
     /// Reads stored endpoints.
     pub fn new(rows: &[EndpointRow], defaults: &DeliveryDefaults, egress: &EgressPolicy) -> Self {
+        Self::default().renewed(rows, defaults, egress)
+    }
+
+    /// Reads stored endpoints anew. Those that are here in the same version are taken over, so that keys and expressions
+    /// are prepared once for each version.
+    #[must_use]
+    pub fn renewed(&self, rows: &[EndpointRow], defaults: &DeliveryDefaults, egress: &EgressPolicy) -> Self {
         let mut table = Self::default();
         for row in rows {
-            let endpoint = Arc::new(Endpoint::from_row(row, defaults, egress));
-            if let Err(fault) = &endpoint.access {
-                tracing::warn!(endpoint.id = %endpoint.id, error = %fault, "endpoint cannot be sent to");
-            }
+            let known = self.get(&row.id).filter(|known| {
+                (known.version, known.active) == (row.version, row.active)
+                    && known.updated_at == row.updated_at
+            });
+            let endpoint = known.cloned().unwrap_or_else(|| {
+                let endpoint = Arc::new(Endpoint::from_row(row, defaults, egress));
+                if let Err(fault) = &endpoint.access {
+                    tracing::warn!(endpoint.id = %endpoint.id, error = %fault, "endpoint cannot be sent to");
+                }
+                endpoint
+            });
             if endpoint.active {
                 let of_tenant = table.by_tenant.entry(endpoint.tenant.clone()).or_default();
                 of_tenant.active.push(Arc::clone(&endpoint));
@@ -119,7 +133,7 @@ impl EndpointDirectory {
             return Ok(false);
         }
         let rows = endpoint_list_all(&self.store).await?;
-        let table = EndpointTable::new(&rows, &self.defaults, &self.egress);
+        let table = self.current().renewed(&rows, &self.defaults, &self.egress);
         *self.table.write() = Arc::new(table);
         *loaded = Some(found);
         Ok(true)

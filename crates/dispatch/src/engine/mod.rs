@@ -12,10 +12,12 @@
 //! planned ──────────────┬──────────────────────────────► succeeded        one row, one commit
 //! (memory)              ├─ failed, attempts left ──────► pending ─┐       one row, due by the schedule
 //!    │                  ├─ failed, none left ──────────► exhausted│
+//!    │                  ├─ failed, receiver wants no more ► cancelled
 //!    │                  └─ endpoint gone or inactive ──► cancelled│
 //!    │                                                            │ due
-//!    └─ no outcome in time, or lane full: spilled ────► pending ──┴─► attempt ─► succeeded | pending | exhausted
-//!                                                         └─ endpoint gone or inactive, event expired ─► cancelled
+//!    └─ no outcome in time, lane full or shut: spilled ► pending ─┴─► attempt ─► succeeded | pending | exhausted
+//!                                                         └─ endpoint gone or inactive, event expired, receiver
+//!                                                            wants no more ─► cancelled
 //! ```
 //!
 //! An event is settled when each of its deliveries has a row to store. A commit holds the rows of settled events at the
@@ -39,11 +41,18 @@
 //! after it returned, on this hub through [`Dispatcher::refresh_endpoints`], on others because planners look for
 //! changes after each read. An attempt uses the endpoint as it is when the attempt begins.
 //!
-//! Deliberately absent: order between the events of one endpoint (attempts run side by side), switching endpoints off
-//! by itself, rate limits.
+//! # Endpoints that fail
+//!
+//! Seconds: the endpoint's lane (`lanes`) slows down, then its breaker opens and its deliveries wait in the store without
+//! attempts. Days: `health` keeps a durable clock and switches the endpoint off. Both tell by events (`operational`), in
+//! the commit of what they tell.
+//!
+//! Deliberately absent: order between the events of one endpoint (attempts run side by side).
 
 mod due;
+mod health;
 mod lanes;
+mod operational;
 mod planner;
 mod requests;
 mod retrier;
@@ -69,21 +78,33 @@ use trunkline_store::ReadError;
 pub use requests::RequestError;
 
 use self::due::Due;
-use self::lanes::{LaneLimits, Lanes};
+use self::health::Health;
+use self::lanes::{BreakerLimits, LaneLimits, Lanes};
 use self::sender::Sender;
-use crate::endpoint::{DeliveryDefaults, EndpointDirectory, EndpointTable};
+use crate::endpoint::{DeliveryDefaults, EndpointDirectory, EndpointTable, Matches};
 use crate::metrics::DispatchMetrics;
 
 /// The name of the cursor.
 pub const CONSUMER: &str = "dispatch";
 /// Type of the events that test an endpoint.
 pub const TEST_TYPE: &str = "webhook.test";
+/// Source of the events that dispatch itself makes: tests, and what it tells of endpoints and deliveries.
+pub const OWN_SOURCE: &str = "/trunkline/dispatch";
 /// Source of the events that test an endpoint.
-pub const TEST_SOURCE: &str = "/trunkline/dispatch";
+pub const TEST_SOURCE: &str = OWN_SOURCE;
 
 /// Whether an event tests one endpoint: its delivery was stored with it, nobody else gets it.
 fn is_test(event: &Event) -> bool {
-    event.event_type.as_str() == TEST_TYPE && &*event.source == TEST_SOURCE
+    event.event_type.as_str() == TEST_TYPE && operational::is_own(event)
+}
+
+/// The endpoints that an event goes to: all that want it, save the one that it tells of.
+pub(crate) fn recipients(table: &EndpointTable, event: &Event) -> Matches {
+    let matches = table.matching(&event.tenant, &event.event_type);
+    if !operational::is_own(event) {
+        return matches;
+    }
+    matches.iter().filter(|endpoint| !operational::is_about(event, &endpoint.id)).cloned().collect()
 }
 
 /// Bounds of the engine. The defaults suit; tests choose others.
@@ -108,6 +129,17 @@ pub struct EngineLimits {
     pub spill_after: Duration,
     /// How long stopping waits for open attempts. Default 5 s.
     pub drain: Duration,
+    /// Failures in a row after which an endpoint gets no attempts for a while. Default 10: two rounds of the default
+    /// in-flight cap, so that one bad moment is not enough.
+    pub failures_to_open: u32,
+    /// The first such while; each further one is twice as long. Default 5 s, spread by a fifth.
+    pub cool_down: Duration,
+    /// The longest. Default 5 min.
+    pub cool_down_max: Duration,
+    /// How often the health of endpoints that fail is written down. Default 5 s.
+    pub health_every: Duration,
+    /// How long an endpoint may do nothing but fail until it is switched off; `None` for ever. Default 5 days.
+    pub disable_after: Option<Duration>,
 }
 
 impl Default for EngineLimits {
@@ -122,6 +154,11 @@ impl Default for EngineLimits {
             flush_after: Duration::from_millis(5),
             spill_after: Duration::from_millis(250),
             drain: Duration::from_secs(5),
+            failures_to_open: 10,
+            cool_down: Duration::from_secs(5),
+            cool_down_max: Duration::from_mins(5),
+            health_every: Duration::from_secs(5),
+            disable_after: Some(Duration::from_hours(5 * 24)),
         }
     }
 }
@@ -168,6 +205,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     directory: Arc<EndpointDirectory>,
     lanes: Arc<Lanes<Sender>>,
+    health: Arc<Health>,
     limits: EngineLimits,
     metrics: DispatchMetrics,
     /// The shards at work here, for pokes.
@@ -219,17 +257,27 @@ impl Dispatcher {
         } = options;
         let clock = Arc::clone(journal.clock());
         let directory = Arc::new(EndpointDirectory::new(journal.store().clone(), defaults, egress));
+        let health = Arc::new(Health::default());
         let sender = Sender {
+            health: Arc::clone(&health),
             directory: Arc::clone(&directory),
             transport,
             clock: Arc::clone(&clock),
             user_agent,
             metrics: metrics.clone(),
         };
-        let lane_limits =
-            LaneLimits { in_flight_total: limits.in_flight_total.max(1), fresh_per_lane: limits.lane };
+        let lane_limits = LaneLimits {
+            in_flight_total: limits.in_flight_total.max(1),
+            fresh_per_lane: limits.lane,
+            breaker: BreakerLimits {
+                failures_to_open: limits.failures_to_open,
+                cool_down: limits.cool_down,
+                cool_down_max: limits.cool_down_max,
+            },
+        };
         let shared = Arc::new(Shared {
-            lanes: Lanes::new(sender, lane_limits),
+            lanes: Lanes::new(sender, lane_limits, Arc::clone(&clock)),
+            health,
             journal,
             clock,
             directory,

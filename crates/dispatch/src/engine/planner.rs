@@ -4,6 +4,7 @@
 //! One task, no locks of its own: the journal read, the commit, reports of attempts and the spill timer are branches
 //! of one loop. At most one read and one commit are under way; results gather meanwhile.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +13,17 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use trunkline_model::{EventRecord, Seq, Shard};
+use trunkline_model::{DeliveryId, Event, EventRecord, Seq, Shard};
 use trunkline_store::tables::consumer;
 use trunkline_store::tables::delivery::{self, DeliveryRow, DeliveryState};
-use trunkline_store::{Commit, CommitError, CursorMove, Dialect, Fence, ReadError};
+use trunkline_store::{Commit, CommitError, CursorMove, Dialect, Fence, NewEvent, ReadError};
 
 use super::due::Due;
+use super::lanes::LanePolicy;
 use super::window::{Taken, Window};
-use super::work::{Finding, Job, Plan, PlanTarget, Report, Work, after_attempt, cancelled};
-use super::{CONSUMER, Shared, is_test};
+use super::work::{Finding, Job, Plan, PlanTarget, Report, Stored, Work, after_attempt, cancelled, held};
+use super::{CONSUMER, Shared, is_test, operational, recipients};
+use crate::endpoint::{Selection, select};
 
 /// The most reports taken at once.
 const REPORTS: usize = 256;
@@ -68,6 +71,13 @@ enum Change {
     Cancel(Box<DeliveryRow>, &'static str),
 }
 
+impl Change {
+    fn row(&self) -> &DeliveryRow {
+        let (Self::Attempt(row) | Self::Cancel(row, _)) = self;
+        row
+    }
+}
+
 /// What one commit records.
 struct Flush {
     /// Where the cursor stood before, and where it goes.
@@ -75,6 +85,8 @@ struct Flush {
     seq: Option<Seq>,
     rows: Arc<Vec<DeliveryRow>>,
     changes: Vec<Change>,
+    /// Events about deliveries that end with this commit.
+    told: Vec<NewEvent>,
 }
 
 type Flushing = BoxFuture<'static, (Flush, Result<(), CommitError>)>;
@@ -98,6 +110,8 @@ pub(crate) struct Planner {
     flush_at: Option<Instant>,
     look_at: Instant,
     changes: Vec<Change>,
+    /// What is to be told of deliveries that are not recorded yet.
+    untold: HashMap<DeliveryId, NewEvent>,
     /// Dropped when draining, so that the end of all attempts shows.
     sender: Option<mpsc::UnboundedSender<Report>>,
     reports: mpsc::UnboundedReceiver<Report>,
@@ -144,6 +158,7 @@ impl Planner {
             flush_at: None,
             look_at: Instant::now() + LOOK_EVERY,
             changes: Vec::new(),
+            untold: HashMap::new(),
             sender: Some(sender),
             reports,
         }
@@ -278,23 +293,37 @@ impl Planner {
         let table = self.shared.directory.current();
         let (now, planned_at) = (Instant::now(), self.shared.clock.now());
         for record in records {
-            let matches = table.matching(&record.event.tenant, &record.event.event_type);
+            let matches = recipients(&table, &record.event);
             if matches.is_empty() || is_test(&record.event) {
                 self.window.add_matchless(record.seq, now);
                 continue;
             }
+            let outgoing = super::work::Outgoing::new(record);
+            let event = &outgoing.record.event;
+            let Selection { endpoints, failed } = select(matches, event, |format| outgoing.body(format));
+            if endpoints.is_empty() {
+                self.window.add_matchless(outgoing.record.seq, now);
+                continue;
+            }
             let plan = Arc::new(Plan {
                 ticket: self.window.next_ticket(),
-                outgoing: super::work::Outgoing::new(record),
+                outgoing,
                 planned_at,
-                targets: matches.iter().map(|endpoint| PlanTarget::new(endpoint.id.clone())).collect(),
+                targets: endpoints.iter().map(|endpoint| PlanTarget::new(endpoint.id.clone())).collect(),
             });
             self.window.add(Arc::clone(&plan), now);
-            for (index, endpoint) in matches.iter().enumerate() {
+            for (index, reason) in &failed {
+                // Nothing is sent, but the delivery is there with its reason.
+                self.window.take_row(&plan, *index, cancelled(plan.row(*index), reason, planned_at));
+            }
+            let is_open = |(index, _): &(usize, _)| failed.iter().all(|(known, _)| known != index);
+            for (index, endpoint) in endpoints.iter().enumerate().filter(is_open) {
                 let Some(reports) = self.sender.clone() else { break };
                 let work = Work::Fresh { plan: Arc::clone(&plan), index };
-                if self.shared.lanes.push(Job { work, reports }, endpoint.policy.in_flight).is_err() {
-                    self.window.spill_one(&plan, index, planned_at);
+                let pushed =
+                    self.shared.lanes.push(Job { work, reports }, LanePolicy::from(&endpoint.policy));
+                if let Err(refused) = pushed {
+                    self.window.spill_one(&plan, index, planned_at, refused.until);
                     self.shared.metrics.count_spilled(1);
                 }
             }
@@ -307,7 +336,7 @@ impl Planner {
         for Report { work, finding } in reports.drain(..) {
             match work {
                 Work::Fresh { plan, index } => self.take_fresh(&plan, index, finding),
-                Work::Stored(stored) => self.take_stored(stored.row, finding),
+                Work::Stored(stored) => self.take_stored(*stored, finding),
             }
         }
     }
@@ -316,7 +345,12 @@ impl Planner {
         let row = plan.row(index);
         let mut reason = None;
         let row = match finding {
-            Finding::Attempted(attempted) => after_attempt(row, *attempted),
+            Finding::Attempted(attempted) => {
+                let row = after_attempt(row, *attempted);
+                self.tell(&row, &plan.outgoing.record.event);
+                row
+            }
+            Finding::Held(until) => held(row, until),
             Finding::Cancelled(why) => {
                 reason = Some(why);
                 cancelled(row, why, self.shared.clock.now())
@@ -347,11 +381,16 @@ impl Planner {
         }
     }
 
-    fn take_stored(&mut self, row: DeliveryRow, finding: Finding) {
+    fn take_stored(&mut self, stored: Stored, finding: Finding) {
+        let Stored { row, outgoing } = stored;
         match finding {
             Finding::Attempted(attempted) => {
-                self.changes.push(Change::Attempt(Box::new(after_attempt(row, *attempted))));
+                let row = after_attempt(row, *attempted);
+                self.tell(&row, &outgoing.record.event);
+                self.changes.push(Change::Attempt(Box::new(row)));
             }
+            // The retrier puts it off together with the others.
+            Finding::Held(_) => self.let_go(row),
             Finding::Cancelled(reason) => {
                 let row = cancelled(row, reason, self.shared.clock.now());
                 self.changes.push(Change::Cancel(Box::new(row), reason));
@@ -361,6 +400,23 @@ impl Planner {
                 self.let_go(DeliveryRow { next_attempt_at, ..row });
             }
         }
+    }
+
+    /// Keeps what is to be told when the row is recorded.
+    fn tell(&mut self, row: &DeliveryRow, event: &Event) {
+        if row.state == DeliveryState::Exhausted
+            && let Some(told) = operational::exhausted(row, event, self.shared.clock.now())
+        {
+            self.untold.insert(row.id.clone(), told);
+        }
+    }
+
+    /// Takes out what is to be told together with rows that are recorded now.
+    fn take_untold<'a>(&mut self, rows: impl Iterator<Item = &'a DeliveryRow>) -> Vec<NewEvent> {
+        if self.untold.is_empty() {
+            return Vec::new();
+        }
+        rows.filter_map(|row| self.untold.remove(&row.id)).collect()
     }
 
     /// Hands a pending delivery back to the retrier.
@@ -417,8 +473,9 @@ impl Planner {
         let seq = settled.as_ref().map(|settled| settled.seq);
         let rows = Arc::new(settled.map(|settled| settled.rows).unwrap_or_default());
         let n_changes = self.changes.len().min(MAX_ROWS);
-        let flush =
-            Flush { cursor: self.cursor, seq, rows, changes: self.changes.drain(..n_changes).collect() };
+        let changes: Vec<Change> = self.changes.drain(..n_changes).collect();
+        let told = self.take_untold(rows.iter().chain(changes.iter().map(Change::row)));
+        let flush = Flush { cursor: self.cursor, seq, rows, changes, told };
         self.flushing = Some(Box::pin(commit(Arc::clone(&self.shared), self.fence.clone(), flush)));
     }
 
@@ -449,7 +506,13 @@ impl Planner {
 
     fn note_row(&self, row: &DeliveryRow) {
         match row.next_attempt_at {
-            Some(at) if row.state == DeliveryState::Pending => self.due.note(&row.endpoint_id, at),
+            Some(at) if row.state == DeliveryState::Pending => {
+                // One that was switched off meanwhile: its deliveries are cancelled now and not when they are due.
+                let table = self.shared.directory.current();
+                let is_off = table.get(&row.endpoint_id).is_some_and(|endpoint| !endpoint.active);
+                let at = if is_off { self.shared.clock.now() } else { at };
+                self.due.note(&row.endpoint_id, at);
+            }
             _ => self.shared.metrics.count_final(row.state.as_str()),
         }
     }
@@ -544,6 +607,7 @@ impl Flush {
             fence: Some(fence.clone()),
             statements,
             deliveries: Arc::clone(&self.rows),
+            events: self.told.clone(),
             cursors: self.seq.map(cursor).into_iter().collect(),
             ..Commit::default()
         }

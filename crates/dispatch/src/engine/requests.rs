@@ -1,16 +1,17 @@
 //! What callers of the API ask of the engine: test an endpoint, send an event again, try a delivery now.
 //!
 //! Each writes pending rows and pokes the shard's retrier. Where another hub owns the shard, its sweep finds the rows
-//! within about a second.
+//! within about a second. Each lets one attempt through at once where this hub's breaker for the endpoint is open:
+//! somebody thinks that it works again.
 
 use trunkline_model::{
-    Coded, Data, DeliveryId, EndpointId, ErrorCode, Event, EventRecord, EventType, Tenant,
+    Coded, Data, DeliveryId, EndpointId, ErrorCode, Event, EventRecord, EventType, Shard, Tenant, Timestamp,
 };
 use trunkline_store::tables::delivery::{self, DeliveryRow, DeliveryState};
 use trunkline_store::tables::event;
 use trunkline_store::{Commit, CommitError, NewEvent, ReadError};
 
-use super::{Dispatcher, TEST_SOURCE, TEST_TYPE};
+use super::{Dispatcher, OWN_SOURCE, TEST_TYPE, recipients};
 use crate::endpoint::Endpoint;
 
 /// Why a request to the engine failed.
@@ -60,7 +61,7 @@ impl Dispatcher {
         let endpoint = self.active_endpoint(tenant, endpoint_id).await?;
         let now = self.shared.clock.now();
         let event_type = EventType::parse(TEST_TYPE).expect("invariant: a constant event type");
-        let mut event = Event::new(tenant.clone(), TEST_SOURCE, event_type, now);
+        let mut event = Event::new(tenant.clone(), OWN_SOURCE, event_type, now);
         event.subject = Some(endpoint.id.as_str().to_owned());
         let content = serde_json::json!({ "endpoint_id": endpoint.id.as_str(), "test": true });
         event.data = Data::Json(content.to_string().into());
@@ -90,7 +91,7 @@ impl Dispatcher {
             vec![endpoint.id.clone()]
         } else {
             self.refresh_endpoints().await?;
-            let matches = self.endpoints().matching(tenant, &record.event.event_type);
+            let matches = recipients(&self.endpoints(), &record.event);
             matches.iter().map(|endpoint| endpoint.id.clone()).collect()
         };
         self.deliver(&record, &targets).await
@@ -111,8 +112,14 @@ impl Dispatcher {
             Err(CommitError::Guard { .. }) => return Err(RequestError::AlreadySucceeded),
             Err(error) => return Err(error.into()),
         }
+        self.shared.lanes.probe_now(&row.endpoint_id);
         self.shared.poke(row.shard, &row.endpoint_id, now);
         Ok(())
+    }
+
+    /// Says that a pending delivery was stored by somebody else, due at `at`. Spares waiting for the sweep.
+    pub fn delivery_added(&self, shard: Shard, endpoint_id: &EndpointId, at: Timestamp) {
+        self.shared.poke(shard, endpoint_id, at);
     }
 
     async fn active_endpoint(
@@ -162,6 +169,7 @@ impl Dispatcher {
             self.shared.journal.commit(Commit::deliveries(rows)).await?;
         }
         for (_, endpoint_id) in &due {
+            self.shared.lanes.probe_now(endpoint_id);
             self.shared.poke(record.shard, endpoint_id, now);
         }
         Ok(due.into_iter().map(|(id, _)| id).collect())

@@ -2,7 +2,8 @@
 //!
 //! An idempotent reconciler: what it knows ([`Due`]) only says when to look, the store says what is there. One page an
 //! endpoint in turn, and no page while enough of the endpoint's deliveries wait in its lane, so a large backlog of one
-//! endpoint takes neither memory nor time from the others.
+//! endpoint takes neither memory nor time from the others. While an endpoint's breaker is open nothing is loaded: what
+//! would come due before its end is put off to it by one statement, a bounded number at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +13,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use trunkline_model::{EndpointId, EventRecord, Seq, Shard, Timestamp};
 use trunkline_store::tables::delivery::{self, DeliveryRow};
+use trunkline_store::tables::endpoint_health::{delivery_defer_endpoint, endpoint_health_get};
 use trunkline_store::tables::event;
 use trunkline_store::{Commit, CommitError, Fence, ReadError};
 
 use super::Shared;
 use super::due::Due;
+use super::lanes::{LanePolicy, Load};
 use super::sender::find_endpoint;
-use super::work::{Job, Outgoing, Report, Stored, Work};
+use super::work::{Job, Outgoing, Report, Stored, Work, circuit_open};
 use crate::endpoint::Endpoint;
 
 /// Deliveries of one endpoint loaded at a time.
@@ -29,10 +32,8 @@ const PAGE_BYTES: usize = 16 << 20;
 const N_READS: usize = 8;
 /// The longest wait between two looks at what is known.
 const IDLE: Duration = Duration::from_secs(30);
-/// When to look at a lane again that is full enough.
-const LANE_FULL: Duration = Duration::from_millis(10);
-/// The same for an endpoint that keeps failing.
-const LANE_SLOW: Duration = Duration::from_millis(250);
+/// Deliveries that are put off at once when they come due and the endpoint's breaker is open.
+const MAX_DEFERRED: i64 = 1000;
 /// When to try again after the store failed.
 const STORE_FAILED: Duration = Duration::from_secs(1);
 /// Why deliveries of an event that retention removed are given up.
@@ -102,16 +103,24 @@ impl Retrier {
             Ok(endpoint) => endpoint,
             Err(None) => return Ok(Some(now.plus(STORE_FAILED))),
             Err(Some(reason)) => {
-                let cancel = delivery::delivery_cancel_endpoint(id, reason, now);
+                let reason = self.why_off(id).await?.unwrap_or_else(|| reason.to_owned());
+                let cancel = delivery::delivery_cancel_endpoint(id, &reason, now);
                 self.commit(vec![cancel]).await?;
                 return Ok(None);
             }
         };
-        let (n_waiting, is_slow) = self.shared.lanes.stored_load(id);
-        if n_waiting >= PAGE / 2 {
-            return Ok(Some(now.plus(if is_slow { LANE_SLOW } else { LANE_FULL })));
-        }
-        let limit = self.due.n_held(id) + PAGE;
+        let page = match self.shared.lanes.load(id, PAGE / 2) {
+            Load::Takes => PAGE,
+            Load::Probes => 1,
+            Load::Full { look_after } => return Ok(Some(now.plus(look_after))),
+            Load::Shut { until } => {
+                let reason = circuit_open(until);
+                let defer = delivery_defer_endpoint(self.shard, id, until, &reason, MAX_DEFERRED);
+                self.commit(vec![defer]).await?;
+                return Ok(Some(until));
+            }
+        };
+        let limit = self.due.n_held(id) + page;
         let end = Timestamp::from_micros(i64::MAX);
         let store = self.shared.journal.store();
         let mut rows = delivery::delivery_list_due(store, self.shard, id, end, limit as i64).await?;
@@ -123,6 +132,15 @@ impl Retrier {
         rows.retain(|row| self.due.hold(id, &row.id));
         let took_all = self.enqueue(rows, &endpoint, now).await?;
         if was_full && next_later.is_none() || !took_all { Ok(Some(now)) } else { Ok(next_later) }
+    }
+
+    /// Why the hub itself switched an endpoint off, if it did.
+    async fn why_off(&self, id: &EndpointId) -> Result<Option<String>, ReadError> {
+        let table = self.shared.directory.current();
+        let Some(endpoint) = table.get(id) else { return Ok(None) };
+        let store = self.shared.journal.store();
+        let health = endpoint_health_get(store, &endpoint.tenant, id.as_str()).await?;
+        Ok(health.filter(|health| health.disabled_at.is_some()).and_then(|health| health.disabled_reason))
     }
 
     /// Puts held deliveries into their lane; false when some were let go again.
@@ -146,14 +164,15 @@ impl Retrier {
                         let stored = Stored { row: row.clone(), outgoing: Outgoing::new(record) };
                         let work = Work::Stored(Box::new(stored));
                         let job = Job { work, reports: self.reports.clone() };
-                        if self.shared.lanes.push(job, endpoint.policy.in_flight).is_err() {
+                        if self.shared.lanes.push(job, LanePolicy::from(&endpoint.policy)).is_err() {
+                            took_all = false;
                             break 'page;
                         }
                         // From here on the report lets it go.
                         held.rows[n_before * N_READS + index].1 = false;
                     }
                     Ok(None) => {
-                        gone.push(delivery::delivery_cancel(&row.tenant, &row.id, EVENT_EXPIRED, now))
+                        gone.push(delivery::delivery_cancel(&row.tenant, &row.id, EVENT_EXPIRED, now));
                     }
                     Err(error) => failed = Some(error),
                 }

@@ -11,11 +11,12 @@ use trunkline_connect::{OutboundRequest, Transport};
 use trunkline_model::{AttemptId, Clock};
 use trunkline_store::tables::delivery::AttemptOutcome;
 
-use super::lanes::Attempt;
+use super::health::{ASKED, GONE, Health};
+use super::lanes::{Attempt, Effect, Watch};
 use super::work::{Attempted, Finding, Job, Work};
-use crate::endpoint::{Endpoint, EndpointDirectory, EndpointFault};
+use crate::endpoint::{Endpoint, EndpointDirectory};
 use crate::metrics::DispatchMetrics;
-use crate::outcome::{MAX_BODY_HEAD, Verdict};
+use crate::outcome::{Ask, MAX_BODY_HEAD, Standing, TRANSFORM_FAILED, Verdict};
 use crate::sign;
 
 /// Why deliveries of a removed endpoint are given up.
@@ -23,8 +24,15 @@ pub(crate) const ENDPOINT_DELETED: &str = "endpoint deleted";
 /// Why deliveries of an inactive endpoint are given up.
 pub(crate) const ENDPOINT_DISABLED: &str = "endpoint disabled";
 
+/// Why a delivery is given up whose receiver wants no more of it.
+pub(crate) const ABORTED: &str = "aborted by receiver";
+
+/// Why a delivery is given up whose body cannot be made.
+pub(crate) const UNTRANSFORMED: &str = "transform failed";
+
 /// What attempts need.
 pub(crate) struct Sender {
+    pub(crate) health: Arc<Health>,
     pub(crate) directory: Arc<EndpointDirectory>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -33,11 +41,10 @@ pub(crate) struct Sender {
 }
 
 impl Attempt for Sender {
-    async fn run(&self, job: Job) -> bool {
-        let finding = self.find_out(&job.work).await;
-        let failed = matches!(&finding, Finding::Attempted(made) if made.outcome.error_class.is_some());
+    async fn run(&self, job: Job, watch: Watch) -> Effect {
+        let (finding, effect) = self.find_out(&job.work, watch).await;
         job.report(finding);
-        !failed
+        effect
     }
 
     fn in_flight(&self, n: usize) {
@@ -46,16 +53,16 @@ impl Attempt for Sender {
 }
 
 impl Sender {
-    async fn find_out(&self, work: &Work) -> Finding {
+    async fn find_out(&self, work: &Work, watch: Watch) -> (Finding, Effect) {
         let endpoint = match find_endpoint(&self.directory, work.endpoint_id()).await {
             Ok(endpoint) => endpoint,
-            Err(Some(reason)) => return Finding::Cancelled(reason),
-            Err(None) => return Finding::Postponed,
+            Err(Some(reason)) => return (Finding::Cancelled(reason), Effect::Nothing),
+            Err(None) => return (Finding::Postponed, Effect::Nothing),
         };
         let started_at = self.clock.now();
         let started = Instant::now();
         let verdict = match self.request(&endpoint, work) {
-            Err(fault) => Verdict::unusable(fault),
+            Err(verdict) => verdict,
             Ok(request) => match AssertUnwindSafe(self.transport.send(request)).catch_unwind().await {
                 Ok(result) => Verdict::of_call(result, self.clock.now()),
                 Err(_) => Verdict::internal(),
@@ -63,19 +70,74 @@ impl Sender {
         };
         let took = started.elapsed();
         self.metrics.count_attempt(verdict.error_class.unwrap_or("succeeded"), took.as_secs_f64());
-        Finding::Attempted(Box::new(Attempted {
+        let (effect, give_up) = self.consider(&verdict, &endpoint, work, watch);
+        let attempted = Attempted {
             retry_after: verdict.retry_after,
-            schedule: endpoint.policy.retry.clone(),
+            schedule: endpoint.policy.retry_for(&work.outgoing().record.event.event_type).clone(),
             outcome: outcome(verdict, started_at, took),
-        }))
+            give_up,
+        };
+        (Finding::Attempted(Box::new(attempted)), effect)
     }
 
-    fn request(&self, endpoint: &Endpoint, work: &Work) -> Result<OutboundRequest, EndpointFault> {
-        let access = endpoint.access.as_ref().map_err(|fault| *fault)?;
+    /// Notes what an attempt says about the endpoint; tells what it means for the lane, and why the delivery is to be
+    /// given up if it failed.
+    fn consider(
+        &self,
+        verdict: &Verdict,
+        endpoint: &Endpoint,
+        work: &Work,
+        watch: Watch,
+    ) -> (Effect, Option<&'static str>) {
+        let event = &work.outgoing().record.event;
+        let standing = verdict.standing();
+        let effect = match standing {
+            Standing::Delivered => Effect::Took,
+            Standing::Internal => Effect::Nothing,
+            Standing::Overloaded => Effect::Overloaded,
+            Standing::Failed | Standing::Gone => Effect::Failed,
+        };
+        match effect {
+            Effect::Took if watch == Watch::None => {}
+            Effect::Took => self.health.succeeded(endpoint, event, self.clock.now(), watch == Watch::Probe),
+            Effect::Nothing => {}
+            Effect::Failed | Effect::Overloaded => {
+                let error = verdict.error.as_deref().unwrap_or_default();
+                self.health.failed(endpoint, event, self.clock.now(), error);
+            }
+        }
+        let disable = match (verdict.ask, standing) {
+            (Some(Ask::Disable), _) => Some(ASKED),
+            (_, Standing::Gone) => Some(GONE),
+            _ => None,
+        };
+        if let Some(reason) = disable {
+            self.health.disable(endpoint, event, reason);
+        }
+        let give_up = match (verdict.ask, verdict.error_class) {
+            (Some(Ask::Abort), _) => Some(ABORTED),
+            (_, Some(TRANSFORM_FAILED)) => Some(UNTRANSFORMED),
+            _ => None,
+        };
+        (effect, disable.or(give_up))
+    }
+
+    fn request(&self, endpoint: &Endpoint, work: &Work) -> Result<OutboundRequest, Verdict> {
+        let access = endpoint.access.as_ref().map_err(|fault| Verdict::unusable(*fault))?;
         let outgoing = work.outgoing();
-        let body = outgoing.body(endpoint.format);
-        let id = sign::webhook_id(&outgoing.record.event);
-        let mut headers = sign::headers(&id, &body, endpoint.format, &access.keys, self.clock.now());
+        let body = endpoint.expressions.transformed(outgoing.body(endpoint.format));
+        let body = body.map_err(|fault| Verdict::untransformed(&fault))?;
+        let event = &outgoing.record.event;
+        let id = sign::webhook_id(event);
+        let message = sign::Message {
+            id: &id,
+            event_type: event.event_type.as_str(),
+            body: &body,
+            now: self.clock.now(),
+        };
+        let mut headers = access.headers.clone();
+        headers.insert(header::CONTENT_TYPE, sign::content_type(endpoint.format));
+        sign::sign(&mut headers, &message, endpoint.signature_format, &access.keys);
         if let Some(agent) = &self.user_agent {
             headers.insert(header::USER_AGENT, agent.clone());
         }

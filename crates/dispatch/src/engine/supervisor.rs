@@ -15,6 +15,7 @@ use trunkline_store::tables::{consumer, delivery};
 use trunkline_store::{Commit, Dialect, Fence, ReadError};
 
 use super::due::Due;
+use super::health::Keeper;
 use super::planner::{End, Place, PlanError, Planner};
 use super::retrier::Retrier;
 use super::{CONSUMER, Shared, backoff};
@@ -25,6 +26,9 @@ const REFRESH_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_ALONE: Duration = Duration::from_secs(30);
 /// The same where other hubs write too.
 const SWEEP_SHARED: Duration = Duration::from_secs(1);
+
+/// How long stopping may take to write down how endpoints do.
+const LAST_NOTES: Duration = Duration::from_secs(1);
 
 struct Running {
     fence: Fence,
@@ -39,6 +43,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut owned: watch::Receiver<Owned>, 
         () = stop.cancelled() => return,
         () = load_endpoints(&shared) => {}
     }
+    let health = AbortOnDropHandle::new(tokio::spawn(Keeper::new(Arc::clone(&shared)).run()));
     let upkeep = AbortOnDropHandle::new(tokio::spawn(keep_fresh(Arc::clone(&shared))));
     let mut running: BTreeMap<Shard, Running> = BTreeMap::new();
     loop {
@@ -70,7 +75,10 @@ pub(crate) async fn run(shared: Arc<Shared>, mut owned: watch::Receiver<Owned>, 
     for (_, at) in running {
         drop(at.task.await);
     }
-    drop(upkeep);
+    drop((upkeep, health));
+    // What the last attempts said; the drain limit does not cover it.
+    let keeper = Keeper::new(Arc::clone(&shared));
+    drop(tokio::time::timeout(LAST_NOTES, keeper.write(false)).await);
 }
 
 fn start_shard(shared: &Arc<Shared>, fence: &Fence, stop: &CancellationToken) -> Running {
@@ -143,9 +151,15 @@ async fn take_over(shared: &Shared, fence: &Fence, due: &Due) -> Result<i64, Pla
     Ok(cursor)
 }
 
-async fn load_endpoints(shared: &Shared) {
+/// Reads the endpoints, and which of them fail.
+async fn load_endpoints(shared: &Arc<Shared>) {
     let mut n_failures = 0_u32;
-    while let Err(error) = shared.directory.refresh().await {
+    let keeper = Keeper::new(Arc::clone(shared));
+    let load = async || {
+        shared.directory.refresh().await?;
+        keeper.watch_failing().await
+    };
+    while let Err(error) = load().await {
         n_failures += 1;
         if n_failures.is_power_of_two() {
             tracing::warn!(n_failures, error = ?error, "endpoints not read yet");

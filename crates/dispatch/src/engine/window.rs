@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use trunkline_model::{EndpointId, Seq, Timestamp};
 use trunkline_store::tables::delivery::DeliveryRow;
 
-use super::work::Plan;
+use super::work::{Plan, held};
 
 /// One event of the window, with the matchless events that follow it.
 struct Open {
@@ -31,6 +31,8 @@ enum Slot {
     Row(Box<DeliveryRow>),
     /// To be stored as pending; its first attempt, if it has started, is reported later.
     Spilled(Timestamp),
+    /// The same, until the endpoint's breaker lets it go.
+    Held(Timestamp),
 }
 
 /// What happened to a reported row.
@@ -151,10 +153,16 @@ impl Window {
         Taken::Kept
     }
 
-    /// Spills one delivery that found no place in its lane.
-    pub(crate) fn spill_one(&mut self, plan: &Plan, index: usize, due_at: Timestamp) {
+    /// Spills one delivery that found no place in its lane; `held_until` says when the endpoint's breaker lets it go.
+    pub(crate) fn spill_one(
+        &mut self,
+        plan: &Plan,
+        index: usize,
+        due_at: Timestamp,
+        held_until: Option<Timestamp>,
+    ) {
         if let Some(slot @ Slot::Waiting) = self.slot(plan.ticket, index) {
-            *slot = Slot::Spilled(due_at);
+            *slot = held_until.map_or(Slot::Spilled(due_at), Slot::Held);
             let at = (plan.ticket - self.first_ticket) as usize;
             self.opens[at].n_waiting -= 1;
             self.advance();
@@ -220,6 +228,7 @@ impl Window {
                         row.next_attempt_at = Some(due_at);
                         Some(row)
                     }
+                    Slot::Held(until) => Some(held(plan.row(index), until)),
                     Slot::Waiting => None,
                 }
             }));

@@ -173,6 +173,8 @@ pub(crate) enum Finding {
     Cancelled(&'static str),
     /// Nothing could be found out; to be tried again soon.
     Postponed,
+    /// The endpoint's breaker has opened; to be tried again then.
+    Held(Timestamp),
 }
 
 /// One attempt with what decides about the next.
@@ -180,11 +182,13 @@ pub(crate) struct Attempted {
     pub(crate) outcome: AttemptOutcome,
     pub(crate) retry_after: Option<std::time::Duration>,
     pub(crate) schedule: RetrySchedule,
+    /// Why the delivery is not to be tried again if this attempt failed.
+    pub(crate) give_up: Option<&'static str>,
 }
 
 /// Takes an attempt into its delivery: the row as it shall be afterwards.
 pub(crate) fn after_attempt(mut row: DeliveryRow, attempted: Attempted) -> DeliveryRow {
-    let Attempted { outcome, retry_after, schedule } = attempted;
+    let Attempted { outcome, retry_after, schedule, give_up } = attempted;
     let ended_at =
         outcome.started_at.plus(std::time::Duration::from_micros(outcome.duration_us.unsigned_abs()));
     row.n_attempts += 1;
@@ -192,13 +196,16 @@ pub(crate) fn after_attempt(mut row: DeliveryRow, attempted: Attempted) -> Deliv
     let n_attempts = u32::try_from(row.n_attempts).unwrap_or(u32::MAX);
     row.state = if outcome.error_class.is_none() {
         DeliveryState::Succeeded
+    } else if let Some(reason) = give_up {
+        row.reason = Some(reason.to_owned());
+        DeliveryState::Cancelled
     } else if schedule.is_exhausted(n_attempts) {
         DeliveryState::Exhausted
     } else {
         DeliveryState::Pending
     };
     if row.state == DeliveryState::Pending {
-        let wait = schedule.delay(n_attempts, retry::roll(&row.id, n_attempts), retry_after);
+        let wait = schedule.delay(n_attempts, retry::roll(row.id.as_str(), n_attempts), retry_after);
         row.next_attempt_at = Some(ended_at.plus(wait));
         row.finished_at = None;
     } else {
@@ -216,4 +223,14 @@ pub(crate) fn cancelled(mut row: DeliveryRow, reason: &str, now: Timestamp) -> D
     row.next_attempt_at = None;
     row.finished_at = Some(now);
     row
+}
+
+/// The row of a delivery that waits for its endpoint's breaker.
+pub(crate) fn held(row: DeliveryRow, until: Timestamp) -> DeliveryRow {
+    DeliveryRow { next_attempt_at: Some(until), reason: Some(circuit_open(until)), ..row }
+}
+
+/// Why a delivery waits for an endpoint's breaker.
+pub(crate) fn circuit_open(until: Timestamp) -> String {
+    format!("circuit open until {until}")
 }

@@ -1,7 +1,9 @@
 //! The engine on real stores, with a scripted network.
 
+mod failing;
 mod requests;
 mod rig;
+mod selection;
 mod simulation;
 
 use std::time::Duration;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, HeaderName, StatusCode, Version};
 use tokio::sync::watch;
 use trunkline_connect::{BoxFuture, OutboundRequest, OutboundResponse, SendError, Timings};
 use trunkline_journal::ownership::{self, OwnershipOptions};
@@ -45,6 +45,8 @@ pub(super) struct Seen {
 
 pub(super) enum Reply {
     Status(u16),
+    /// A status with one header.
+    With(u16, &'static str, &'static str),
     Reset,
     Panic,
 }
@@ -110,6 +112,19 @@ impl Net {
     }
 }
 
+fn answer(status: u16, headers: HeaderMap) -> OutboundResponse {
+    OutboundResponse {
+        status: StatusCode::from_u16(status).unwrap(),
+        version: Version::HTTP_11,
+        headers,
+        body_head: Bytes::from_static(b"ok"),
+        truncated: false,
+        timings: Timings::default(),
+        peer: None,
+        reused: true,
+    }
+}
+
 impl Transport for Net {
     fn send(&self, request: OutboundRequest) -> BoxFuture<'_, Result<OutboundResponse, SendError>> {
         Box::pin(async move {
@@ -133,16 +148,11 @@ impl Transport for Net {
                 *now -= 1;
             }
             match reply {
-                Reply::Status(status) => Ok(OutboundResponse {
-                    status: StatusCode::from_u16(status).unwrap(),
-                    version: Version::HTTP_11,
-                    headers: HeaderMap::new(),
-                    body_head: Bytes::from_static(b"ok"),
-                    truncated: false,
-                    timings: Timings::default(),
-                    peer: None,
-                    reused: true,
-                }),
+                Reply::Status(status) => Ok(answer(status, HeaderMap::new())),
+                Reply::With(status, name, value) => {
+                    let header = (HeaderName::from_static(name), HeaderValue::from_static(value));
+                    Ok(answer(status, HeaderMap::from_iter([header])))
+                }
                 Reply::Reset => Err(SendError::DnsEmpty),
                 Reply::Panic => panic!("scripted"),
             }

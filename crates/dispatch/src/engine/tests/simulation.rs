@@ -1,4 +1,5 @@
-//! Random failures, crashes and restarts: nothing is lost, ids and bodies never change. A failing seed is printed.
+//! Random failures, breakers that open and close, crashes and restarts: nothing is lost, ids and bodies never change. A
+//! failing seed is printed.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -25,6 +26,10 @@ fn random_limits(dice: &mut Dice) -> EngineLimits {
         flush_rows: 1 + dice.roll(20) as usize,
         flush_after: Duration::from_millis(dice.roll(4)),
         spill_after: Duration::from_millis(1 + dice.roll(20)),
+        failures_to_open: 1 + dice.roll(8) as u32,
+        cool_down: Duration::from_millis(1 + dice.roll(20)),
+        cool_down_max: Duration::from_millis(30),
+        health_every: Duration::from_millis(1 + dice.roll(10)),
         ..EngineLimits::default()
     }
 }
@@ -33,9 +38,9 @@ async fn play(home: &TestStore, seed: u64) {
     let mut dice = Dice(seed);
     let rig = Rig::new(home).await;
     let settings = EndpointSettings { max_attempts: Some(20), in_flight: Some(4), ..fast() };
-    let paths = ["/a", "/b", "/c"];
-    for (path, events) in paths.into_iter().zip([["**"], ["order.*"], ["visit.*"]]) {
-        rig.endpoint(path, &events, settings.clone()).await;
+    let wanted = [("/a", &["order.*", "visit.*"][..]), ("/b", &["order.*"]), ("/c", &["visit.*"])];
+    for (path, events) in wanted {
+        rig.endpoint(path, events, settings.clone()).await;
     }
     let salt = dice.roll(u64::MAX);
     rig.net.script(move |seen| {
