@@ -12,6 +12,7 @@
 //! Deliberately absent: SQL (`store`), verification of webhooks (`ingest`), HTTP calls (`connect`), live sockets.
 
 pub mod auth;
+pub mod catalogue;
 mod error_pages;
 mod guard;
 mod idempotency;
@@ -25,6 +26,7 @@ pub mod problem;
 mod routes;
 pub mod seams;
 mod state;
+mod tail;
 
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;

@@ -226,12 +226,16 @@ const fn facts(code: ErrorCode) -> (StatusCode, Option<u64>) {
         C::RequestRouteNotFound
         | C::SourceNotFound
         | C::EventNotFound
+        | C::EventTypeNotFound
         | C::InboundNotFound
         | C::EndpointNotFound
         | C::DeliveryNotFound
+        | C::ReplayNotFound
+        | C::PollerNotFound
         | C::TokenNotFound
         | C::DeadLetterNotFound => (StatusCode::NOT_FOUND, None),
         C::EndpointVersionConflict => (StatusCode::PRECONDITION_FAILED, None),
+        C::EventTypeExists | C::ReplayStateConflict => (StatusCode::CONFLICT, None),
         C::StoreFull => (StatusCode::SERVICE_UNAVAILABLE, Some(30)),
         C::StoreUnavailable | C::HubDraining => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_LATER_S)),
         C::ServerInternal => (StatusCode::INTERNAL_SERVER_ERROR, None),
@@ -280,6 +284,12 @@ const fn texts(code: ErrorCode) -> (&'static str, &'static str) {
         C::SourceNotFound => ("No such source", "there is no such source, or it is switched off"),
         C::EventNotFound => ("No such event", "there is no event with this id, or it has expired"),
         C::EventTooLarge => ("Event too large", "the event is larger than the limit"),
+        C::EventTypeNotFound => {
+            ("No such event type", "the catalogue has no such event type of the tenant's own")
+        }
+        C::EventTypeExists => {
+            ("Event type exists", "the catalogue has this version of the event type already")
+        }
         C::InboundNotFound => {
             ("No such inbound request", "there is no inbound request with this id, or it has expired")
         }
@@ -289,6 +299,11 @@ const fn texts(code: ErrorCode) -> (&'static str, &'static str) {
             ("Endpoint changed meanwhile", "the endpoint was changed since it was read; read it again")
         }
         C::DeliveryNotFound => ("No such delivery", "there is no delivery with this id, or it has expired"),
+        C::ReplayNotFound => ("No such replay", "there is no replay job with this id"),
+        C::ReplayStateConflict => {
+            ("Replay has moved on", "the replay job is not in a state that can be changed so; read it again")
+        }
+        C::PollerNotFound => ("No such poller", "there is no poller with this id"),
         C::TokenNotFound => ("No such token", "there is no token with this id, or it is revoked"),
         C::TokenSelfRevocation => ("Token revokes itself", "a token cannot revoke itself; use another one"),
         C::DeadLetterNotFound => ("No such dead letter", "there is no dead letter with this id"),

@@ -12,7 +12,9 @@ use trunkline_model::Timestamp;
 use trunkline_store::Store;
 
 use crate::auth::TokenCache;
+use crate::catalogue::EventCatalogue;
 use crate::metrics::ApiMetrics;
+use crate::routes::stream::StreamSlots;
 use crate::seams::{Deliveries, Rejudge};
 
 /// Bounds of one request.
@@ -42,6 +44,8 @@ pub struct ApiParts {
     pub deliveries: Arc<dyn Deliveries>,
     /// Ingest.
     pub rejudge: Arc<dyn Rejudge>,
+    /// The event catalogue.
+    pub catalogue: EventCatalogue,
     /// Where endpoints may point.
     pub egress: EgressPolicy,
     /// What `/metrics` shows.
@@ -61,12 +65,13 @@ pub struct ApiState(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) parts: ApiParts,
     pub(crate) tokens: TokenCache,
+    pub(crate) streams: StreamSlots,
 }
 
 impl ApiState {
     /// Puts the parts together.
     pub fn new(parts: ApiParts) -> Self {
-        Self(Arc::new(Shared { parts, tokens: TokenCache::default() }))
+        Self(Arc::new(Shared { parts, tokens: TokenCache::default(), streams: StreamSlots::default() }))
     }
 
     /// Forgets verified tokens, after one was changed on this node by other means than the API.
@@ -76,6 +81,10 @@ impl ApiState {
 
     pub(crate) fn tokens(&self) -> &TokenCache {
         &self.0.tokens
+    }
+
+    pub(crate) fn streams(&self) -> &StreamSlots {
+        &self.0.streams
     }
 
     pub(crate) fn store(&self) -> &Store {

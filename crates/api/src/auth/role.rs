@@ -41,10 +41,14 @@ impl Role {
         match self {
             Self::Admin => true,
             Self::Operator => !matches!(permission, Permission::TokensManage),
-            Self::Emitter => matches!(permission, Permission::EventsWrite | Permission::EventsRead),
+            Self::Emitter => matches!(
+                permission,
+                Permission::EventsWrite | Permission::EventsRead | Permission::CatalogueRead
+            ),
             Self::Viewer => matches!(
                 permission,
                 Permission::EventsRead
+                    | Permission::CatalogueRead
                     | Permission::EndpointsRead
                     | Permission::DeliveriesRead
                     | Permission::InboundRead
@@ -94,6 +98,10 @@ permissions! {
     EventsWrite "events:write";
     /// Read events and journeys.
     EventsRead "events:read";
+    /// Add, change and remove event types, and choose how strictly events are held against them.
+    CatalogueWrite "catalogue:write";
+    /// Read the event catalogue.
+    CatalogueRead "catalogue:read";
     /// Create, change and delete endpoints.
     EndpointsWrite "endpoints:write";
     /// Read endpoints.

@@ -1,7 +1,7 @@
 //! What a field may hold. One description serves both sides: it checks values and it is the JSON Schema in the OpenAPI
 //! document, so the two cannot differ.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use trunkline_model::{FieldError, Timestamp};
 
 /// One field of a body, or one query parameter.
@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Text(Text),
     /// A whole number.
     Integer { min: i64, max: i64 },
+    /// A number with or without a fraction.
+    Number { min: f64, max: f64 },
     /// `true` or `false`.
     Boolean,
     /// An RFC 3339 time.
@@ -45,6 +47,12 @@ pub(crate) enum Kind {
     Choice(&'static [&'static str]),
     /// A list of such values.
     List { item: &'static Kind, min: usize, max: usize },
+    /// Texts by name; the names are looked at by whoever reads them.
+    Texts { max: usize, max_chars: usize },
+    /// An object with these fields.
+    Object(&'static [Field]),
+    /// Any JSON value, looked at by whoever reads it.
+    Json,
     /// Accepted and not looked at: what an answer holds and a request may send back.
     Ignored,
 }
@@ -108,13 +116,19 @@ impl Kind {
                 schema
             }
             Self::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+            Self::Number { min, max } => json!({ "type": "number", "minimum": min, "maximum": max }),
             Self::Boolean => json!({ "type": "boolean" }),
             Self::Time => json!({ "type": "string", "format": "date-time" }),
             Self::Choice(words) => json!({ "type": "string", "enum": words }),
             Self::List { item, min, max } => {
                 json!({ "type": "array", "items": item.schema(), "minItems": min, "maxItems": max })
             }
-            Self::Ignored => json!({}),
+            Self::Texts { max, max_chars } => json!({
+                "type": "object", "maxProperties": max,
+                "additionalProperties": { "type": "string", "maxLength": max_chars },
+            }),
+            Self::Object(fields) => object_schema(fields),
+            Self::Json | Self::Ignored => json!({}),
         }
     }
 
@@ -156,7 +170,20 @@ impl Kind {
                     fault("out_of_range", format!("must hold {min} to {max} items"));
                 }
             }
-            (Self::Boolean, Value::Bool(_)) | (Self::Ignored, _) => {}
+            (Self::Number { min, max }, Value::Number(number)) => {
+                if !number.as_f64().is_some_and(|n| (*min..=*max).contains(&n)) {
+                    fault("out_of_range", format!("must be {min} to {max}"));
+                }
+            }
+            (Self::Texts { max, max_chars }, Value::Object(members)) => {
+                if members.len() > *max {
+                    fault("too_many", format!("at most {max}"));
+                } else {
+                    check_texts(members, *max_chars, pointer, faults);
+                }
+            }
+            (Self::Object(fields), Value::Object(members)) => check_object(fields, members, pointer, faults),
+            (Self::Boolean, Value::Bool(_)) | (Self::Json | Self::Ignored, _) => {}
             (kind, _) => fault("wrong_type", format!("must be {}", kind.name())),
         }
     }
@@ -184,11 +211,56 @@ impl Kind {
             Self::Text(_) | Self::Choice(_) => "a string",
             Self::Time => "an RFC 3339 time",
             Self::Integer { .. } => "a whole number",
+            Self::Number { .. } => "a number",
             Self::Boolean => "true or false",
+            Self::Texts { .. } | Self::Object(_) => "an object",
             Self::List { .. } => "a list",
-            Self::Ignored => "anything",
+            Self::Json | Self::Ignored => "anything",
         }
     }
+}
+
+/// The JSON Schema of an object with these fields and no others.
+pub(crate) fn object_schema(fields: &[Field]) -> Value {
+    let properties: Map<String, Value> =
+        fields.iter().map(|field| (field.name.to_owned(), field.schema())).collect();
+    let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+    let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    if !required.is_empty() {
+        schema["required"] = required.into();
+    }
+    schema
+}
+
+fn check_object(fields: &[Field], members: &Map<String, Value>, pointer: &str, faults: &mut Faults) {
+    for (name, value) in members {
+        match fields.iter().find(|field| field.name == name) {
+            Some(field) => field.kind.check(value, &format!("{pointer}/{name}"), faults),
+            None => faults.push(FieldError::new(member(pointer, name), "unknown", "is not known")),
+        }
+    }
+    for field in fields.iter().filter(|field| field.required && !members.contains_key(field.name)) {
+        faults.push(FieldError::new(format!("{pointer}/{}", field.name), "required", "is missing"));
+    }
+}
+
+fn check_texts(members: &Map<String, Value>, max_chars: usize, pointer: &str, faults: &mut Faults) {
+    for (name, value) in members {
+        match value.as_str() {
+            None => faults.push(FieldError::new(member(pointer, name), "wrong_type", "must be a string")),
+            Some(text) if text.chars().count() > max_chars => {
+                let detail = format!("must have at most {max_chars} characters");
+                faults.push(FieldError::new(member(pointer, name), "too_long", detail));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// The pointer of a member whose name the caller chose; what is quoted back is bounded.
+fn member(pointer: &str, name: &str) -> String {
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+    format!("{pointer}/{}", shown.replace('~', "~0").replace('/', "~1"))
 }
 
 /// Whole numbers may be written with a fraction of nought, as JSON Schema has it.

@@ -9,6 +9,7 @@ mod kind;
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use trunkline_model::{FieldError, Timestamp};
 use url::form_urlencoded;
@@ -16,7 +17,7 @@ use url::form_urlencoded;
 use crate::problem::Problem;
 
 pub(crate) use extract::{Id, JsonBody, Query, read_bytes};
-pub(crate) use kind::{Faults, Field, Kind, Text};
+pub(crate) use kind::{Faults, Field, Kind, Text, object_schema};
 
 /// Values that were read, and the faults met on the way.
 #[derive(Debug, Clone, Default)]
@@ -128,6 +129,11 @@ impl Input {
         self.values.get(name).and_then(kind::to_integer)
     }
 
+    /// A value that serde reads.
+    pub(crate) fn parsed<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        self.values.get(name).and_then(|value| T::deserialize(value).ok())
+    }
+
     /// A flag.
     pub(crate) fn flag(&self, name: &str) -> Option<bool> {
         self.values.get(name).and_then(Value::as_bool)
@@ -151,6 +157,11 @@ impl Input {
     pub(crate) fn texts(&self, name: &str) -> Option<Vec<String>> {
         let items = self.values.get(name)?.as_array()?;
         Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
+    /// Any JSON value.
+    pub(crate) fn json(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
     }
 
     /// A list of whole numbers.

@@ -4,13 +4,13 @@ use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use trunkline_model::ErrorCode;
 
 use super::{Components, Described};
 use crate::auth::{Grant, Permission};
 use crate::guard::{Rule, guard};
-use crate::input::Field;
+use crate::input::{Field, object_schema};
 use crate::state::ApiState;
 
 /// What an answer holds.
@@ -64,22 +64,11 @@ impl Body {
         match self {
             Self::OneOf(content) => json!({ "required": true, "content": content(components) }),
             Self::Object { name, fields, is_required } => {
-                let schema = components.add(name, |_| object(fields));
+                let schema = components.add(name, |_| object_schema(fields));
                 json!({ "required": is_required, "content": { "application/json": { "schema": schema } } })
             }
         }
     }
-}
-
-fn object(fields: &[Field]) -> Value {
-    let properties: Map<String, Value> =
-        fields.iter().map(|field| (field.name.to_owned(), field.schema())).collect();
-    let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
-    let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
-    if !required.is_empty() {
-        schema["required"] = required.into();
-    }
-    schema
 }
 
 /// One operation of the API.

@@ -33,7 +33,7 @@ pub(crate) const MAX_BATCH: usize = 1000;
 const MAX_DEPTH: usize = 120;
 
 /// The id of an event, in a path: producers choose their own.
-fn event_id() -> serde_json::Value {
+pub(super) fn event_id() -> serde_json::Value {
     json!({ "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]+$" })
 }
 
@@ -113,6 +113,14 @@ struct Emitted {
     seq: i64,
     #[schema(minimum = 0)]
     shard: i64,
+    /// How the data misses the schema of its type, where the tenant has such events stored all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<FieldFault>,
+}
+
+fn shown(faults: &[FieldError]) -> Vec<FieldFault> {
+    faults.iter().map(FieldFault::from).collect()
 }
 
 /// What became of one event of a batch.
@@ -135,6 +143,10 @@ struct BatchItem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldFault>,
+    /// How the data misses the schema of its type, where the tenant has such events stored all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<FieldFault>,
 }
 
 /// What became of an event.
@@ -221,15 +233,17 @@ async fn emit(
             parse_binary(pairs, body, &defaults)
         }
     };
-    let event = parsed.map_err(refused)?;
+    let mut event = parsed.map_err(refused)?;
     if let Some(problem) = unfit(&event, state.limits.event_bytes) {
         return Err(problem);
     }
+    let view = state.catalogue.of(state.store(), &permit.tenant).await?;
+    let warnings = view.judge(&mut event).map_err(Problem::invalid)?;
     let id = event.id.as_str().to_owned();
     let places = state.journal.append(vec![NewEvent::new(event, defaults.now)]).await?;
     let place = places.first().ok_or_else(|| Problem::new(ErrorCode::ServerInternal))?;
     let status = if place.is_duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok(json(status, &Emitted { id, seq: place.seq, shard: place.shard }))
+    Ok(json(status, &Emitted { id, seq: place.seq, shard: place.shard, warnings: shown(&warnings) }))
 }
 
 async fn emit_batch(state: &ApiState, body: &Bytes, defaults: &Defaults<'_>) -> Result<Response, Problem> {
@@ -238,16 +252,17 @@ async fn emit_batch(state: &ApiState, body: &Bytes, defaults: &Defaults<'_>) -> 
         let detail = format!("at most {MAX_BATCH} events");
         return Err(Problem::invalid(vec![FieldError::new("", "too_many", detail)]));
     }
+    let view = state.catalogue.of(state.store(), defaults.tenant).await?;
     let mut events = Vec::with_capacity(parsed.len());
     let mut items = Vec::with_capacity(parsed.len());
     for (index, parsed) in parsed.into_iter().enumerate() {
-        let checked = parsed.and_then(|event| match unfit(&event, state.limits.event_bytes) {
+        let checked = parsed.and_then(|mut event| match unfit(&event, state.limits.event_bytes) {
             Some(problem) => Err(vec![FieldError::new("", "unfit", problem_text(&problem))]),
-            None => Ok(event),
+            None => view.judge(&mut event).map(|warnings| (event, warnings)),
         });
         match checked {
-            Ok(event) => {
-                items.push(BatchItem::stored(index, &event));
+            Ok((event, warnings)) => {
+                items.push(BatchItem { warnings: shown(&warnings), ..BatchItem::stored(index, &event) });
                 events.push(NewEvent::new(event, defaults.now));
             }
             Err(faults) => items.push(BatchItem::rejected(index, &faults)),
@@ -264,12 +279,20 @@ async fn emit_batch(state: &ApiState, body: &Bytes, defaults: &Defaults<'_>) -> 
 impl BatchItem {
     fn stored(index: usize, event: &Event) -> Self {
         let id = Some(event.id.as_str().to_owned());
-        Self { index, status: BatchStatus::Accepted, id, seq: None, shard: None, errors: vec![] }
+        Self {
+            index,
+            status: BatchStatus::Accepted,
+            id,
+            seq: None,
+            shard: None,
+            errors: vec![],
+            warnings: vec![],
+        }
     }
 
     fn rejected(index: usize, faults: &[FieldError]) -> Self {
-        let errors = faults.iter().map(FieldFault::from).collect();
-        Self { index, status: BatchStatus::Rejected, id: None, seq: None, shard: None, errors }
+        let (errors, warnings) = (shown(faults), vec![]);
+        Self { index, status: BatchStatus::Rejected, id: None, seq: None, shard: None, errors, warnings }
     }
 
     fn place(&mut self, place: &Appended) {
@@ -333,7 +356,7 @@ fn is_too_deep(text: &[u8]) -> bool {
 }
 
 /// An event as it is answered.
-fn show(record: &EventRecord) -> Box<RawValue> {
+pub(super) fn show(record: &EventRecord) -> Box<RawValue> {
     let text = String::from_utf8(to_structured_record(record)).unwrap_or_default();
     RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
@@ -364,7 +387,12 @@ async fn list(
     Ok(json(StatusCode::OK, &paging.page(records, place, |record| show(&record))))
 }
 
-fn place_from_text(text: &str) -> Option<EventPlace> {
+/// A place in the order of storing, as page tokens hold it.
+pub(super) fn place_text(place: EventPlace) -> String {
+    format!("{}.{}.{}", place.recorded_at.as_micros(), place.shard, place.seq)
+}
+
+pub(super) fn place_from_text(text: &str) -> Option<EventPlace> {
     let mut parts = text.split('.').map(|part| part.parse::<i64>().ok());
     let place = EventPlace {
         recorded_at: Timestamp::from_micros(parts.next()??),

@@ -51,10 +51,9 @@ fn roles_with(permission: &str) -> &'static [&'static str] {
     match permission {
         "tokens:manage" => &["admin"],
         "events:write" => &["admin", "operator", "emitter"],
-        "events:read" => &["admin", "operator", "emitter", "viewer"],
-        "endpoints:write" | "deliveries:write" | "inbound:write" | "dead_letters:write" => {
-            &["admin", "operator"]
-        }
+        "events:read" | "catalogue:read" => &["admin", "operator", "emitter", "viewer"],
+        "endpoints:write" | "deliveries:write" | "inbound:write" | "dead_letters:write"
+        | "catalogue:write" => &["admin", "operator"],
         "endpoints:read" | "deliveries:read" | "inbound:read" | "dead_letters:read" | "status:read" => {
             &["admin", "operator", "viewer"]
         }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use trunkline_api::auth::Role;
 use trunkline_api::auth::token::{NewToken, create};
+use trunkline_api::catalogue::EventCatalogue;
 use trunkline_api::seams::{Deliveries, EngineError, PlannedDelivery, Rejudge, Rejudged};
 use trunkline_api::{ApiLimits, ApiMetrics, ApiParts, ApiState, router};
 use trunkline_connect::{BoxFuture, EgressPolicy};
@@ -155,6 +156,7 @@ pub(crate) struct Hub {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) engines: Arc<FakeEngines>,
     pub(crate) draining: CancellationToken,
+    pub(crate) catalogue: EventCatalogue,
     router: Router,
     tokens: BTreeMap<(String, &'static str), String>,
     _home: TestStore,
@@ -177,11 +179,13 @@ impl Hub {
         let draining = CancellationToken::new();
         let mut registry = Registry::default();
         let metrics = ApiMetrics::register(&mut registry);
+        let catalogue = EventCatalogue::default();
         let state = ApiState::new(ApiParts {
             journal: Journal::new(store.clone(), Arc::clone(&clock) as Arc<dyn Clock>),
             node_id: "node-1".to_owned(),
             deliveries: Arc::clone(&engines) as Arc<dyn Deliveries>,
             rejudge: Arc::clone(&engines) as Arc<dyn Rejudge>,
+            catalogue: catalogue.clone(),
             egress: EgressPolicy::default(),
             registry: Arc::new(registry),
             metrics,
@@ -201,7 +205,7 @@ impl Hub {
                 tokens.insert((tenant.to_owned(), role.as_str()), secret.expose().to_owned());
             }
         }
-        Self { store, clock, engines, draining, router: router(state), tokens, _home: home }
+        Self { store, clock, engines, draining, catalogue, router: router(state), tokens, _home: home }
     }
 
     /// The token of a role in the tenant of the tests.
@@ -216,6 +220,11 @@ impl Hub {
 
     pub(crate) fn call(&self, method: Method, path: &str) -> Call<'_> {
         Call { hub: self, request: Request::builder().method(method).uri(path), body: Vec::new() }
+    }
+
+    /// The whole answer to a request, its body not read yet.
+    pub(crate) async fn answer(&self, request: Request<Body>) -> axum::response::Response {
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     /// Reads as admin.
