@@ -6,17 +6,32 @@
 //!
 //! - [`append`]: journal appends a second with many writers, beside the disk's own rate of syncs.
 //! - [`accept`]: signed webhooks accepted a second, beside an axum server that only answers 202.
-//! - [`outbound`]: deliveries a second, beside a bare client loop to the same sink.
+//! - [`outbound`]: deliveries a second of stored events, beside a bare client loop to the same sink.
+//! - [`deliver`]: events posted to the hub and delivered to 1, 10 and 100 endpoints, beside the same loop.
+//! - [`paced`]: how long an event takes from its sender to the endpoint when the hub is not busy.
+//! - [`fair`]: what an endpoint that never answers costs the others.
+//! - [`drain`]: how quickly pending deliveries are made up for after an outage.
+//! - [`bullmq`]: deliveries a second, beside a BullMQ worker that does the same.
 //!
 //! Deliberately absent: assertions. A benchmark informs; it never fails a build.
 
 pub mod accept;
 pub mod append;
+mod backlog;
+pub mod bullmq;
+pub mod deliver;
+pub mod drain;
+pub mod fair;
+mod flow;
+mod hub;
 pub mod load;
 pub mod outbound;
+pub mod paced;
 pub mod process;
 pub mod report;
 pub mod roles;
+mod sink;
+mod wire;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,8 +45,32 @@ pub enum Bench {
     Append,
     /// Accepting webhooks.
     Accept,
-    /// Delivering.
+    /// Delivering stored events.
     Outbound,
+    /// Accepting and delivering at the same time.
+    Deliver,
+    /// The same at a steady, low rate.
+    Paced,
+    /// Delivering beside an endpoint that never answers.
+    Fair,
+    /// Making up for an outage.
+    Drain,
+    /// Delivering, beside BullMQ.
+    Bullmq,
+}
+
+impl Bench {
+    /// Every single benchmark, in the order in which they run. The one that needs other programs comes last.
+    pub const EACH: [Self; 8] = [
+        Self::Append,
+        Self::Accept,
+        Self::Outbound,
+        Self::Deliver,
+        Self::Paced,
+        Self::Fair,
+        Self::Drain,
+        Self::Bullmq,
+    ];
 }
 
 /// How to measure.
@@ -49,6 +88,10 @@ pub struct Plan {
     pub threads: usize,
     /// Events to store before `accept` is measured a second time; 0 leaves that out.
     pub history: u64,
+    /// Pending deliveries of `drain`.
+    pub pending: usize,
+    /// The folder with BullMQ's `run.sh`.
+    pub bullmq: PathBuf,
     /// Where the temporary databases go: the disk to be measured.
     pub folder: PathBuf,
     /// The program under test: this one.
@@ -60,14 +103,24 @@ pub struct Plan {
 /// Runs the plan and prints its report to standard output.
 pub async fn run(plan: &Plan) -> anyhow::Result<()> {
     report::machine(plan)?;
-    if matches!(plan.bench, Bench::All | Bench::Append) {
-        append::run(plan).await?;
-    }
-    if matches!(plan.bench, Bench::All | Bench::Accept) {
-        accept::run(plan).await?;
-    }
-    if matches!(plan.bench, Bench::All | Bench::Outbound) {
-        outbound::run(plan).await?;
+    for bench in Bench::EACH {
+        if plan.bench == bench || plan.bench == Bench::All {
+            run_one(bench, plan).await?;
+        }
     }
     Ok(())
+}
+
+async fn run_one(bench: Bench, plan: &Plan) -> anyhow::Result<()> {
+    match bench {
+        Bench::All => Ok(()),
+        Bench::Append => append::run(plan).await,
+        Bench::Accept => accept::run(plan).await,
+        Bench::Outbound => outbound::run(plan).await,
+        Bench::Deliver => deliver::run(plan).await,
+        Bench::Paced => paced::run(plan).await,
+        Bench::Fair => fair::run(plan).await,
+        Bench::Drain => drain::run(plan).await,
+        Bench::Bullmq => bullmq::run(plan).await,
+    }
 }

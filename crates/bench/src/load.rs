@@ -1,7 +1,7 @@
-//! The load generator: keep-alive connections that post signed webhooks as fast as they are answered.
+//! The load generator: keep-alive connections that post signed webhooks as fast as they are answered or allowed.
 //!
 //! It must cost less than the server it measures: requests are built by hand into one buffer, and of an answer only the
-//! status and the length are read. Every request has an id and a signature of its own.
+//! status and the length are read. Every request has an id and a signature of its own, and says when it was sent.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,23 +12,44 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
 use ring::hmac;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
 use trunkline_model::{Clock as _, SystemClock};
 
-use crate::{process, report};
+use crate::report;
+use crate::wire::Connection;
 
 /// The signing secret that the hub under test is configured with.
 pub const SECRET: &str = "whsec_dHJ1bmtsaW5lLWJlbmNoLXNlY3JldC0zMi1ieXRlcw==";
 
-/// A body of 1 KiB in the shape `{type, timestamp, data}`.
-pub fn body(n: u64) -> Vec<u8> {
-    let head = format!(
-        "{{\"type\":\"order.created\",\"timestamp\":\"2026-01-01T00:00:00Z\",\"data\":{{\"order\":{n},\"note\":\""
-    );
-    let mut body = head.into_bytes();
-    body.resize(1024 - 3, b'x');
-    body.extend_from_slice(b"\"}}");
+/// What each body begins with.
+const HEAD: &str = r#"{"type":"order.created","timestamp":"2026-01-01T00:00:00Z","data":{"sent_us":"#;
+/// Digits of a time in microseconds, until the year 2286.
+const TIME_DIGITS: usize = 16;
+const TAIL: &[u8] = b"\"}}";
+/// The last characters of the note, which tell bodies apart.
+const NUMBER_DIGITS: usize = 20;
+
+/// A body of 1 KiB in the shape `{type, timestamp, data}`; `sent_us` is the time of sending, 0 for none.
+pub fn body(n: u64, sent_us: u64) -> Vec<u8> {
+    let mut body = format!("{HEAD}{sent_us},\"order\":{n},\"note\":\"").into_bytes();
+    body.resize(1024 - TAIL.len(), b'x');
+    body.extend_from_slice(TAIL);
     body
+}
+
+/// What to post, and how.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// Where to.
+    pub addr: SocketAddr,
+    /// The path to post to.
+    pub path: &'static str,
+    /// How many connections.
+    pub connections: usize,
+    /// How long.
+    pub duration: Duration,
+    /// Each post takes one of these; closing them ends the run. Without, posts are made as fast as they are answered.
+    pub permits: Option<Arc<Semaphore>>,
 }
 
 /// What a run of the load generator found.
@@ -42,80 +63,102 @@ pub struct Outcome {
     pub elapsed: Duration,
 }
 
-/// Posts to `path` at `addr` over `connections` connections for `duration`.
-///
-/// Runs on a thread and runtime of its own, so that the caller's runtime does not slow it down.
-pub async fn run(
-    addr: SocketAddr,
-    path: &str,
-    connections: usize,
-    duration: Duration,
-) -> anyhow::Result<Outcome> {
-    let path = path.to_owned();
-    tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, drive(addr, path, connections, duration))
-    })
-    .await?
-}
-
-async fn drive(
-    addr: SocketAddr,
-    path: String,
-    connections: usize,
-    duration: Duration,
-) -> anyhow::Result<Outcome> {
-    let key =
-        Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &BASE64.decode(SECRET.trim_start_matches("whsec_"))?));
-    let next_id = Arc::new(AtomicU64::new(SystemClock.now().as_micros().unsigned_abs() * 1_000));
-    let started = Instant::now();
-    let until = started + duration;
-    let mut tasks = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        let stream = process::connect(addr).await?;
-        let connection = Connection {
-            stream,
-            addr,
-            path: path.clone(),
-            key: Arc::clone(&key),
-            next_id: Arc::clone(&next_id),
-            request: Vec::with_capacity(2048),
-            answer: vec![0; 4096],
-        };
-        tasks.push(tokio::task::spawn_local(connection.post_until(until)));
+impl Load {
+    /// Posts until the time is over or the permits are closed.
+    ///
+    /// Runs on a thread and runtime of its own, so that the caller's runtime does not slow it down.
+    pub async fn run(self) -> anyhow::Result<Outcome> {
+        tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let local = tokio::task::LocalSet::new();
+            local.block_on(&runtime, self.drive())
+        })
+        .await?
     }
-    let mut outcome = Outcome { latency: report::histogram(), n_refused: 0, elapsed: Duration::ZERO };
-    for task in tasks {
-        let (latency, n_refused) = task.await??;
-        outcome.latency.add(latency)?;
-        outcome.n_refused += n_refused;
+
+    async fn drive(self) -> anyhow::Result<Outcome> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &BASE64.decode(SECRET.trim_start_matches("whsec_"))?);
+        let requests = Arc::new(Requests {
+            head: format!(
+                "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\nuser-agent: trunkline-bench\r\n",
+                self.path, self.addr
+            ),
+            key,
+            next_id: AtomicU64::new(SystemClock.now().as_micros().unsigned_abs() * 1_000),
+        });
+        let started = Instant::now();
+        let until = started + self.duration;
+        let mut tasks = Vec::with_capacity(self.connections);
+        for _ in 0..self.connections {
+            let connection = Connection::open(self.addr).await?;
+            let poster =
+                Poster { connection, requests: Arc::clone(&requests), permits: self.permits.clone() };
+            tasks.push(tokio::task::spawn_local(poster.post_until(until)));
+        }
+        let mut outcome = Outcome { latency: report::histogram(), n_refused: 0, elapsed: Duration::ZERO };
+        for task in tasks {
+            let (latency, n_refused) = task.await??;
+            outcome.latency.add(latency)?;
+            outcome.n_refused += n_refused;
+        }
+        outcome.elapsed = started.elapsed();
+        Ok(outcome)
     }
-    outcome.elapsed = started.elapsed();
-    Ok(outcome)
 }
 
-struct Connection {
-    stream: tokio::net::TcpStream,
-    addr: SocketAddr,
-    path: String,
-    key: Arc<hmac::Key>,
-    next_id: Arc<AtomicU64>,
-    request: Vec<u8>,
-    answer: Vec<u8>,
+/// What the requests of all connections share.
+struct Requests {
+    head: String,
+    key: hmac::Key,
+    next_id: AtomicU64,
 }
 
-impl Connection {
+impl Requests {
+    /// Writes the next request: id, times and signature of its own.
+    fn build(&self, body: &mut [u8], request: &mut Vec<u8>) {
+        use std::io::Write as _;
+        let n = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let now = SystemClock.now();
+        // Ids grow with time, as those of the common senders do. The body differs in its number and its time.
+        let number = format!("{n:020}");
+        let length = body.len();
+        body[length - TAIL.len() - NUMBER_DIGITS..length - TAIL.len()].copy_from_slice(number.as_bytes());
+        let sent_us = format!("{:016}", now.as_micros());
+        body[HEAD.len()..HEAD.len() + TIME_DIGITS].copy_from_slice(sent_us.as_bytes());
+        let timestamp = now.as_secs();
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(format!("msg_{number}.{timestamp}.").as_bytes());
+        context.update(body);
+        let signature = BASE64.encode(context.sign());
+        request.clear();
+        write!(
+            request,
+            "{}webhook-id: msg_{number}\r\nwebhook-timestamp: {timestamp}\r\nwebhook-signature: v1,{signature}\r\n\
+             content-length: {length}\r\n\r\n",
+            self.head,
+        )
+        .expect("invariant: writing to memory does not fail");
+        request.extend_from_slice(body);
+    }
+}
+
+struct Poster {
+    connection: Connection,
+    requests: Arc<Requests>,
+    permits: Option<Arc<Semaphore>>,
+}
+
+impl Poster {
     async fn post_until(mut self, until: Instant) -> anyhow::Result<(Histogram<u64>, u64)> {
         let mut latency = report::histogram();
         let mut n_refused = 0;
-        let mut body = body(0);
-        while Instant::now() < until {
-            self.build(&mut body);
+        let mut body = body(0, 10_u64.pow(TIME_DIGITS as u32 - 1));
+        let mut request = Vec::with_capacity(2048);
+        while self.may_post().await && Instant::now() < until {
+            self.requests.build(&mut body, &mut request);
             let began = Instant::now();
-            self.stream.write_all(&self.request).await?;
-            let status = self.read_answer().await?;
-            if (200..300).contains(&status) {
+            let answer = self.connection.exchange(&request).await?;
+            if (200..300).contains(&answer.status) {
                 latency.saturating_record(began.elapsed().as_micros() as u64);
             } else {
                 n_refused += 1;
@@ -124,57 +167,48 @@ impl Connection {
         Ok((latency, n_refused))
     }
 
-    fn build(&mut self, body: &mut [u8]) {
-        use std::io::Write as _;
-        let n = self.next_id.fetch_add(1, Ordering::Relaxed);
-        // Ids grow with time, as those of the common senders do. The body differs in sixteen digits.
-        let digits = format!("{n:020}");
-        let length = body.len();
-        body[length - 23..length - 3].copy_from_slice(digits.as_bytes());
-        let timestamp = SystemClock.now().as_secs();
-        let mut context = hmac::Context::with_key(&self.key);
-        let signed = format!("msg_{digits}.{timestamp}.");
-        context.update(signed.as_bytes());
-        context.update(body);
-        let signature = BASE64.encode(context.sign());
-        self.request.clear();
-        write!(
-            self.request,
-            "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\nuser-agent: trunkline-bench\r\n\
-             webhook-id: msg_{digits}\r\nwebhook-timestamp: {timestamp}\r\nwebhook-signature: v1,{signature}\r\n\
-             content-length: {length}\r\n\r\n",
-            self.path, self.addr,
-        )
-        .expect("invariant: writing to memory does not fail");
-        self.request.extend_from_slice(body);
-    }
-
-    /// Reads one answer; gives its status.
-    async fn read_answer(&mut self) -> anyhow::Result<u16> {
-        let mut filled = 0;
-        loop {
-            let n = self.stream.read(&mut self.answer[filled..]).await?;
-            anyhow::ensure!(n > 0, "the server closed the connection");
-            filled += n;
-            let text = &self.answer[..filled];
-            if let Some(end) = find(text, b"\r\n\r\n") {
-                let head = std::str::from_utf8(&text[..end])?;
-                let length =
-                    head.split("\r\n").find_map(content_length).map_or(Ok(0), str::parse::<usize>)?;
-                if filled >= end + 4 + length {
-                    return Ok(head.get(9..12).unwrap_or("0").parse()?);
-                }
-            }
-            anyhow::ensure!(filled < self.answer.len(), "the answer is too long");
+    /// Waits for a permit; false when there will be none any more.
+    async fn may_post(&self) -> bool {
+        match &self.permits {
+            None => true,
+            Some(permits) => permits.acquire().await.map(tokio::sync::SemaphorePermit::forget).is_ok(),
         }
     }
 }
 
-fn content_length(line: &str) -> Option<&str> {
-    const NAME: &str = "content-length:";
-    line.get(..NAME.len()).filter(|name| name.eq_ignore_ascii_case(NAME)).map(|_| line[NAME.len()..].trim())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
+    #[test]
+    fn every_request_has_its_own_id_and_time() {
+        let requests = Requests {
+            head: "POST / HTTP/1.1\r\n".into(),
+            key: hmac::Key::new(hmac::HMAC_SHA256, b"key"),
+            next_id: AtomicU64::new(41),
+        };
+        let mut body = body(0, 1_000_000_000_000_000);
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        requests.build(&mut body, &mut first);
+        requests.build(&mut body, &mut second);
+        let second = String::from_utf8(second).unwrap();
+        assert!(second.contains("\r\nwebhook-id: msg_00000000000000000042\r\n"), "{second}");
+        let (head, sent) = second.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with("content-length: 1024") && sent.len() == 1024, "{head}");
+        assert!(sent.ends_with("x00000000000000000042\"}}"), "{sent}");
+        let json: serde_json::Value = serde_json::from_str(sent).unwrap();
+        let sent_us = json["data"]["sent_us"].as_u64().unwrap();
+        assert!(sent_us > 1_000_000_000_000_000, "{sent_us}");
+        assert!(first.windows(20).any(|window| window == b"00000000000000000041"));
+    }
+
+    #[test]
+    fn bodies_are_json_of_one_kibibyte() {
+        for (n, sent_us) in [(0, 0), (u64::MAX, u64::MAX)] {
+            let body = body(n, sent_us);
+            assert_eq!(body.len(), 1024);
+            let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(json["data"]["order"], n);
+        }
+    }
 }

@@ -54,11 +54,25 @@ impl Running {
 
     /// Resident memory in bytes.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
-        Ok(kib * 1024)
+        self.status_bytes("VmRSS:")
     }
+
+    /// The most memory that was resident so far, in bytes.
+    pub fn peak_resident_bytes(&self) -> anyhow::Result<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        status_bytes(&status, name).with_context(|| format!("the system does not say {name}"))
+    }
+}
+
+/// A size in the text of `/proc/PID/status`, in bytes.
+fn status_bytes(status: &str, name: &str) -> Option<u64> {
+    let size = status.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = size.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
 }
 
 impl Drop for Running {
@@ -84,9 +98,37 @@ pub fn free_addr() -> anyhow::Result<SocketAddr> {
 /// CPU time of a process, user and system, in microseconds.
 pub fn cpu_us(pid: u32) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name may hold spaces; the fields after its closing parenthesis do not.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-    // Fields 14 and 15 of proc(5), in ticks of 1/100 s.
-    Ok((ticks(11) + ticks(12)) * 10_000.0)
+    stat_cpu_us(&stat).context("the system does not say how much CPU time was used")
+}
+
+/// The CPU time in the text of `/proc/PID/stat`.
+fn stat_cpu_us(stat: &str) -> Option<f64> {
+    // The name may hold spaces and parentheses; the fields after its closing one do not.
+    let (_, fields) = stat.rsplit_once(')')?;
+    // Fields 14 and 15 of proc(5), in ticks of 1/100 s; the state after the name is field 3.
+    let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<f64>);
+    let (user, system) = (ticks.next()?.ok()?, ticks.next()?.ok()?);
+    Some((user + system) * 10_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_from_the_status() {
+        let status = "Name:\thub\nVmHWM:\t   61440 kB\nVmRSS:\t 1024 kB\nThreads:\t5\n";
+        assert_eq!(status_bytes(status, "VmHWM:"), Some(60 << 20));
+        assert_eq!(status_bytes(status, "VmRSS:"), Some(1 << 20));
+        assert_eq!(status_bytes(status, "VmSwap:"), None);
+        assert_eq!(status_bytes(status, "Threads:"), None);
+    }
+
+    #[test]
+    fn cpu_time_is_read_behind_any_name() {
+        let stat = "12 (a b) c) S 1 12 12 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 4 0 100 1 1";
+        assert_eq!(stat_cpu_us(stat), Some(2_000_000.0));
+        assert_eq!(stat_cpu_us("12 (hub) S 1"), None);
+        assert_eq!(stat_cpu_us(""), None);
+    }
 }

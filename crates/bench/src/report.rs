@@ -41,6 +41,23 @@ fn fsync_rate(plan: &Plan) -> anyhow::Result<f64> {
     Ok(f64::from(n) / started.elapsed().as_secs_f64())
 }
 
+/// Latencies in milliseconds, in short.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Latency {
+    /// The median.
+    pub p50_ms: f64,
+    /// What one in a hundred exceeds.
+    pub p99_ms: f64,
+}
+
+impl Latency {
+    /// Sums up a histogram of microseconds; `None` when it is empty.
+    pub fn of(histogram: &Histogram<u64>) -> Option<Self> {
+        let ms = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
+        (!histogram.is_empty()).then(|| Self { p50_ms: ms(0.50), p99_ms: ms(0.99) })
+    }
+}
+
 /// One measurement.
 #[derive(Debug, Clone)]
 pub struct Figures {
@@ -48,8 +65,8 @@ pub struct Figures {
     pub name: String,
     /// Operations a second.
     pub rate: f64,
-    /// Latencies in microseconds.
-    pub latency: Histogram<u64>,
+    /// How long they took, when known.
+    pub latency: Option<Latency>,
     /// CPU microseconds of the measured process per operation, when known.
     pub cpu_us: Option<f64>,
     /// Bytes on the disk per operation, when known.
@@ -61,18 +78,26 @@ pub struct Figures {
 impl Figures {
     /// Prints the measurement as one line.
     pub fn print(&self) {
-        let ms = |quantile| self.latency.value_at_quantile(quantile) as f64 / 1e3;
-        let cpu = self.cpu_us.map_or_else(|| "     -".into(), |us| format!("{us:6.1}"));
-        let bytes = self.bytes.map_or_else(|| "     -".into(), |bytes| format!("{bytes:6.0}"));
+        let ms = |part: fn(&Latency) -> f64| number(self.latency.as_ref().map(part), 7, 2);
         println!(
-            "  {:<34} {:>9.0}/s  p50 {:>7.2} ms  p99 {:>7.2} ms  cpu {cpu} us/op  {bytes} B/op  {}",
+            "  {:<34} {:>9.0}/s  p50 {} ms  p99 {} ms  cpu {} us/op  {} B/op  {}",
             self.name,
             self.rate,
-            ms(0.50),
-            ms(0.99),
+            ms(|latency| latency.p50_ms),
+            ms(|latency| latency.p99_ms),
+            number(self.cpu_us, 6, 1),
+            number(self.bytes, 6, 0),
             self.note
         );
     }
+
+    fn p99_ms(&self) -> f64 {
+        self.latency.map_or(f64::NAN, |latency| latency.p99_ms)
+    }
+}
+
+fn number(value: Option<f64>, width: usize, precision: usize) -> String {
+    value.map_or_else(|| format!("{:>width$}", "-"), |value| format!("{value:width$.precision$}"))
 }
 
 /// The middle value.
@@ -82,12 +107,75 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Prints the ratio of two measurements' medians, and of their pairs.
-pub fn ratio(what: &str, ours: &[Figures], theirs: &[Figures]) {
-    let ratio = median(ours.iter().map(|f| f.rate)) / median(theirs.iter().map(|f| f.rate));
-    let pairs: Vec<String> =
-        ours.iter().zip(theirs).map(|(a, b)| format!("{:.0} %", 100.0 * a.rate / b.rate)).collect();
-    println!("  {what}: {:.0} % (median of medians; pair by pair {})", 100.0 * ratio, pairs.join(", "));
+/// Measurements of one thing and of its yardstick, taken in turns.
+#[derive(Debug, Clone, Default)]
+pub struct Pairs(Vec<(Figures, Figures)>);
+
+impl Pairs {
+    /// Adds a round: ours first, the yardstick's second.
+    pub fn add(&mut self, ours: Figures, theirs: Figures) {
+        self.0.push((ours, theirs));
+    }
+
+    /// The ratio of the medians of the rates.
+    pub fn ratio(&self) -> f64 {
+        median(self.0.iter().map(|(ours, _)| ours.rate))
+            / median(self.0.iter().map(|(_, theirs)| theirs.rate))
+    }
+
+    /// The median of our p99, and the yardstick's.
+    pub fn p99_ms(&self) -> (f64, f64) {
+        let theirs = median(self.0.iter().map(|(_, theirs)| theirs.p99_ms()));
+        (median(self.0.iter().map(|(ours, _)| ours.p99_ms())), theirs)
+    }
+
+    /// Prints the ratio and whether it meets the aim.
+    pub fn judge(&self, what: &str, aim: Aim) {
+        self.print(what);
+        aim.print(what, self.ratio(), share);
+    }
+
+    /// Prints the ratio of the medians, and of each round.
+    pub fn print(&self, what: &str) {
+        let rounds: Vec<String> =
+            self.0.iter().map(|(ours, theirs)| share(ours.rate / theirs.rate)).collect();
+        println!("  {what}: {} (median of medians; pair by pair {})", share(self.ratio()), rounds.join(", "));
+    }
+}
+
+/// A ratio for people: per cent, from twice on as a multiple.
+fn share(ratio: f64) -> String {
+    if ratio < 2.0 { format!("{:.0} %", 100.0 * ratio) } else { format!("{ratio:.1} times") }
+}
+
+/// What a figure should come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Aim {
+    /// This much or more.
+    AtLeast(f64),
+    /// This much or less.
+    AtMost(f64),
+}
+
+impl Aim {
+    /// Prints whether `value` meets the aim; `show` says how values of the kind read.
+    pub fn print(self, what: &str, value: f64, show: impl Fn(f64) -> String) {
+        println!("  {}", self.judge(what, value, show));
+    }
+
+    /// The same for milliseconds.
+    pub fn print_ms(self, what: &str, value: f64) {
+        self.print(what, value, |value| format!("{value:.1} ms"));
+    }
+
+    fn judge(self, what: &str, value: f64, show: impl Fn(f64) -> String) -> String {
+        let (words, limit, is_met) = match self {
+            Self::AtLeast(limit) => ("at least", limit, value >= limit),
+            Self::AtMost(limit) => ("at most", limit, value <= limit),
+        };
+        let verdict = if is_met { "met" } else { "NOT MET" };
+        format!("aim: {what} {words} {}; it is {}: {verdict}", show(limit), show(value))
+    }
 }
 
 /// Prints a heading.
@@ -103,4 +191,58 @@ pub fn line(text: &str) {
 /// An empty histogram for latencies in microseconds, up to a minute.
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000, 3).expect("invariant: the bounds are valid")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(rate: f64, p99_ms: f64) -> Figures {
+        let latency = Some(Latency { p50_ms: 1.0, p99_ms });
+        Figures { name: String::new(), rate, latency, cpu_us: None, bytes: None, note: String::new() }
+    }
+
+    #[test]
+    fn medians_are_of_the_middle() {
+        assert_eq!(median([3.0, 1.0, 2.0]).total_cmp(&2.0), std::cmp::Ordering::Equal);
+        assert!(median([]).is_nan());
+    }
+
+    #[test]
+    fn a_ratio_is_of_medians() {
+        let mut pairs = Pairs::default();
+        for (ours, theirs) in [(10.0, 100.0), (60.0, 120.0), (500.0, 1_000.0)] {
+            pairs.add(figures(ours, ours), figures(theirs, theirs));
+        }
+        assert!((pairs.ratio() - 0.5).abs() < 1e-9);
+        let (ours, theirs) = pairs.p99_ms();
+        assert!((ours - 60.0).abs() < 1e-9 && (theirs - 120.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn ratios_read_well() {
+        assert_eq!([0.694, 1.0, 1.99, 5.26].map(share), ["69 %", "100 %", "199 %", "5.3 times"]);
+    }
+
+    #[test]
+    fn aims_are_judged_at_the_limit() {
+        let check = |aim: Aim, value, expect| {
+            assert_eq!(aim.judge("it", value, |value| format!("{value}")), expect);
+        };
+        check(Aim::AtLeast(5.0), 5.0, "aim: it at least 5; it is 5: met");
+        check(Aim::AtLeast(5.0), 4.5, "aim: it at least 5; it is 4.5: NOT MET");
+        check(Aim::AtMost(10.0), 10.0, "aim: it at most 10; it is 10: met");
+        check(Aim::AtMost(10.0), f64::NAN, "aim: it at most 10; it is NaN: NOT MET");
+    }
+
+    #[test]
+    fn latencies_are_of_the_histogram() {
+        let mut histogram = histogram();
+        assert_eq!(Latency::of(&histogram), None);
+        for us in 1..=1_000 {
+            histogram.saturating_record(us * 1_000);
+        }
+        let latency = Latency::of(&histogram).unwrap();
+        assert!((latency.p50_ms - 500.0).abs() < 1.0 && (latency.p99_ms - 990.0).abs() < 1.0, "{latency:?}");
+    }
 }

@@ -1,19 +1,20 @@
 //! The yardsticks that run as processes of their own: a server that only answers 202, and a sink for deliveries.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::post;
 use bytes::Bytes;
+
+use crate::process::Running;
+use crate::{Plan, sink};
 
 /// Which yardstick to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Reads each POST and answers 202.
     BareServer,
-    /// Reads each POST, counts it and answers 200; `GET /count` gives the count.
+    /// Reads each POST, counts it and answers 200; `GET /count` gives the count, `GET /latency` how long they took.
     Sink,
 }
 
@@ -23,19 +24,7 @@ pub async fn serve(role: Role, addr: SocketAddr) -> anyhow::Result<()> {
         Role::BareServer => {
             axum::Router::new().route("/in/{source}", post(|_body: Bytes| async { StatusCode::ACCEPTED }))
         }
-        Role::Sink => {
-            let count = Arc::new(AtomicU64::new(0));
-            let read = Arc::clone(&count);
-            axum::Router::new()
-                .route(
-                    "/",
-                    post(move |_body: Bytes| {
-                        count.fetch_add(1, Ordering::Relaxed);
-                        async { StatusCode::OK }
-                    }),
-                )
-                .route("/count", get(move || async move { read.load(Ordering::Relaxed).to_string() }))
-        }
+        Role::Sink => sink::router(),
     };
     let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
@@ -49,4 +38,10 @@ pub async fn serve(role: Role, addr: SocketAddr) -> anyhow::Result<()> {
     });
     axum::serve(listener, app).await?;
     Ok(())
+}
+
+/// Starts a yardstick in a process of its own.
+pub(crate) async fn start(plan: &Plan, role: &str, addr: SocketAddr) -> anyhow::Result<Running> {
+    let args = ["bench", "--role", role, "--role-listen", &addr.to_string()].map(str::to_owned);
+    Running::start(&plan.program, &args, &[], addr).await
 }
