@@ -76,6 +76,9 @@ Examples:
     /// Emit events, look at them and follow their journeys
     #[command(subcommand)]
     Event(EventCommand),
+    /// Look at packs, check them and run their tests
+    #[command(subcommand)]
+    Pack(PackCommand),
     /// Work with webhooks on this machine
     #[command(subcommand)]
     Webhook(WebhookCommand),
@@ -102,8 +105,11 @@ Examples:
         after_help = "Exit code 3 when a check fails; warnings alone do not.\n\nExamples:\n  trunkline doctor"
     )]
     Doctor(DoctorArgs),
-    /// Measure this machine: accept, append and deliver against bare baselines
-    #[command(after_help = "Examples:\n  trunkline bench\n  trunkline bench accept --duration 20 --rounds 3")]
+    /// Measure this machine: accept, append and deliver against bare baselines and BullMQ
+    #[command(
+        after_help = "Examples:\n  trunkline bench\n  trunkline bench accept --duration 20 --rounds 3\n  \
+trunkline bench drain --pending 1000000"
+    )]
     Bench(BenchArgs),
     /// Print the completion script of a shell
     #[command(after_help = "Examples:\n  trunkline completions bash > /etc/bash_completion.d/trunkline")]
@@ -157,6 +163,35 @@ pub struct ServeArgs {
     /// Address and port to listen on; port 0 lets the system choose
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
+}
+
+/// Packs in their folders.
+#[derive(Debug, Subcommand)]
+pub enum PackCommand {
+    /// List packs with what they hold
+    #[command(after_help = "Examples:\n  trunkline pack list\n  trunkline pack list packs/veterinary")]
+    List(PackArgs),
+    /// Check packs and report every fault with file and line
+    #[command(
+        after_help = "Exit code 3 when a pack has faults.\n\nExamples:\n  trunkline pack check packs/veterinary"
+    )]
+    Check(PackArgs),
+    /// Run the tests of packs
+    #[command(
+        after_help = "Exit code 3 when a test fails.\n\nExamples:\n  trunkline pack test packs/veterinary"
+    )]
+    Test(PackArgs),
+}
+
+/// Which packs.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PackArgs {
+    /// Folders of packs [default: those of [packs] load]
+    #[arg(value_name = "FOLDER")]
+    pub folders: Vec<PathBuf>,
+    /// Which configuration to use.
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
 /// `demo`
@@ -439,6 +474,12 @@ pub struct BenchArgs {
     /// Store this many events and measure `accept` again
     #[arg(long, value_name = "EVENTS", default_value_t = 0)]
     pub history: u64,
+    /// Pending deliveries of `drain`
+    #[arg(long, value_name = "DELIVERIES", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    pub pending: u64,
+    /// Where the worker of `bullmq` is: a folder with a run.sh
+    #[arg(long, value_name = "DIR", default_value = "tests/bullmq")]
+    pub bullmq: PathBuf,
     /// Where the temporary databases go: the disk to be measured [default: the system's directory]
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
@@ -462,8 +503,18 @@ pub enum BenchName {
     Append,
     /// Accepting signed webhooks
     Accept,
-    /// Delivering
+    /// Delivering stored events
     Outbound,
+    /// Accepting and delivering to 1, 10 and 100 endpoints
+    Deliver,
+    /// How long an event takes at a steady 200 a second
+    Paced,
+    /// Delivering beside an endpoint that never answers
+    Fair,
+    /// Making up for an outage
+    Drain,
+    /// Delivering, beside a BullMQ worker; needs Node.js and redis-server
+    Bullmq,
 }
 
 /// The yardsticks of `bench`.

@@ -14,23 +14,25 @@ use crate::terminal::{Terminal, Tone, cell};
 pub fn run(args: &ConfigArgs, env: &Env, terminal: &Terminal) -> anyhow::Result<Exit> {
     let settings = configuration::load(args, None, env)?;
     configuration::prepare_sources(&settings, env)?;
+    let packs = crate::running::packs::load(&settings.packs.load)?;
     for warning in &settings.warnings {
         terminal.note(format_args!("{}: {warning}", cell("warning", Tone::Warn)));
     }
-    terminal.line(format_args!("{} {}", cell("✓", Tone::Good), summary(&settings)));
+    terminal.line(format_args!("{} {}", cell("✓", Tone::Good), summary(&settings, packs.packs().count())));
     Ok(Exit::Done)
 }
 
-fn summary(settings: &Settings) -> String {
+fn summary(settings: &Settings, n_packs: usize) -> String {
     let file =
         settings.file.as_ref().map_or("defaults (no file)".to_owned(), |file| file.display().to_string());
     let n_sources = settings.sources.iter().filter(|source| source.enabled).count();
     let n_warnings = settings.warnings.len();
     format!(
-        "{file} is good: listens on {}, store {}, {n_sources} source{}, {n_warnings} warning{}",
+        "{file} is good: listens on {}, store {}, {n_sources} source{}, {n_packs} pack{}, {n_warnings} warning{}",
         settings.server.listen,
         settings.store.url.redacted(),
         if n_sources == 1 { "" } else { "s" },
+        if n_packs == 1 { "" } else { "s" },
         if n_warnings == 1 { "" } else { "s" },
     )
 }

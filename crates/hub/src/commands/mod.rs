@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod event;
 pub mod init;
 pub mod migrate;
+pub mod pack;
 pub mod restore;
 pub mod serve;
 pub mod token;
@@ -41,6 +42,7 @@ pub fn run(command: Command, env: Env, terminal: &Terminal) -> anyhow::Result<Ex
         Command::Check(args) => check::run(&args, &env, terminal),
         Command::Migrate(args) => on_runtime(one_thread()?, migrate::run(&args, &env, terminal)),
         Command::Event(command) => on_runtime(one_thread()?, run_event(command, terminal)),
+        Command::Pack(command) => pack::run(&command, &env, terminal),
         Command::Webhook(WebhookCommand::Listen(args)) => {
             on_runtime(one_thread()?, webhook_listen::run(&args, terminal))
         }

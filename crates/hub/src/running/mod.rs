@@ -2,8 +2,9 @@
 //! end-to-end tests, which run it in their own process on port 0.
 //!
 //! ```text
-//! start:  settings → port → store → journal → ownership → retention → client → dispatch → ingest → api → listen
-//! stop:   drain flag → no new connections → requests and attempts in flight ‖ → retention → leases → refused log → store
+//! start:  settings → port → store → journal → ownership → retention → client → dispatch → replays → ingest → api → listen
+//! stop:   drain flag → no new connections → requests and attempts in flight ‖ → replays, retention → leases → refused log
+//!         → store
 //! ```
 //!
 //! Invariants: the port is taken before anything is written, so a second hub by mistake changes nothing; it begins to
@@ -11,6 +12,7 @@
 //! closed last: nothing can commit after it.
 
 mod figures;
+pub(crate) mod packs;
 mod seams;
 mod server;
 
@@ -25,16 +27,19 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trunkline_api::auth::token::seed_admin;
+use trunkline_api::catalogue::EventCatalogue;
 use trunkline_api::{ApiLimits, ApiMetrics, ApiParts, ApiState};
 use trunkline_config::{DispatchSettings, Env, Settings};
 use trunkline_connect::{ClientConfig, EgressPolicy, HttpClient};
 use trunkline_dispatch::endpoint::DeliveryDefaults;
+use trunkline_dispatch::replay::{self, ReplayOptions};
 use trunkline_dispatch::{DispatchMetrics, Dispatcher, DispatcherOptions, EngineLimits};
 use trunkline_ingest::{Ingest, IngestOptions};
 use trunkline_journal::Journal;
 use trunkline_journal::ownership::{self, Ownership, OwnershipOptions};
 use trunkline_journal::retention::{self, RetentionOptions};
 use trunkline_model::{Clock, Secret, SystemClock};
+use trunkline_packs::PackSet;
 use trunkline_store::Store;
 
 use self::server::Server;
@@ -65,6 +70,11 @@ struct Engines {
     stop_ownership: CancellationToken,
     retention: JoinHandle<()>,
     stop_retention: CancellationToken,
+    replays: JoinHandle<()>,
+    stop_replays: CancellationToken,
+    catalogue: EventCatalogue,
+    packs: JoinHandle<()>,
+    stop_packs: CancellationToken,
 }
 
 /// How many worker threads the runtime gets: as asked, or as many as there are processors.
@@ -86,6 +96,8 @@ pub async fn start(settings: Settings, env: &Env) -> anyhow::Result<RunningHub> 
     let node = format!("node_{}", hex::encode(random_bytes::<4>()?));
     // Faults of the configuration come before anything is touched.
     let sources = configuration::prepare_sources(&settings, env)?;
+    let folders = settings.packs.load.clone();
+    let packs = tokio::task::spawn_blocking(move || packs::load(&folders)).await??;
     // The port is taken before the store is opened: a second hub must not even migrate.
     let listener = server::bind(settings.server.listen).with_context(|| {
         let fix = "choose another address with --listen or [server] listen, or stop what uses this one";
@@ -93,7 +105,7 @@ pub async fn start(settings: Settings, env: &Env) -> anyhow::Result<RunningHub> 
     })?;
     // Migrations run here; a newer or damaged database is refused.
     let store = Store::open(configuration::store_options(&settings)).await.map_err(open_fault)?;
-    let engines = start_engines(&settings, &node, sources, store.clone(), clock);
+    let engines = start_engines(&settings, &node, (sources, packs), store.clone(), clock);
     let (engines, registry, egress) = match engines {
         Ok(engines) => engines,
         Err(error) => {
@@ -122,7 +134,7 @@ pub async fn start(settings: Settings, env: &Env) -> anyhow::Result<RunningHub> 
 fn start_engines(
     settings: &Settings,
     node: &str,
-    sources: Vec<trunkline_ingest::Source>,
+    (sources, packs): (Vec<trunkline_ingest::Source>, PackSet),
     store: Store,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<(Engines, Registry, EgressPolicy)> {
@@ -159,17 +171,38 @@ fn start_engines(
             user_agent,
             limits: EngineLimits {
                 in_flight_total: settings.dispatch.in_flight_total,
+                disable_after: settings.dispatch.disable_after,
                 drain: settings.server.drain_timeout.saturating_sub(CLOSING),
                 ..EngineLimits::default()
             },
             metrics: DispatchMetrics::register(&mut registry),
-            ..DispatcherOptions::new(journal, ownership.0.clone(), Arc::new(client))
+            ..DispatcherOptions::new(journal.clone(), ownership.0.clone(), Arc::new(client))
         },
         CancellationToken::new(),
     );
+    let stop_replays = CancellationToken::new();
+    let replays = replay::run(
+        ReplayOptions::new(journal, ownership.0.clone(), Some(dispatcher.clone())),
+        stop_replays.clone(),
+    );
     let ingest = Ingest::start(IngestOptions::from(&settings.server), sources, store.clone(), clock);
     figures::register(&mut registry, &ingest);
-    let engines = Engines { store, ingest, dispatcher, ownership, stop_ownership, retention, stop_retention };
+    let (catalogue, stop_packs) = (EventCatalogue::default(), CancellationToken::new());
+    let packs = packs::keep(packs, catalogue.clone(), stop_packs.clone());
+    let engines = Engines {
+        store,
+        ingest,
+        dispatcher,
+        ownership,
+        stop_ownership,
+        retention,
+        stop_retention,
+        replays,
+        stop_replays,
+        catalogue,
+        packs,
+        stop_packs,
+    };
     Ok((engines, registry, egress))
 }
 
@@ -207,6 +240,7 @@ async fn open_doors(
         node_id: node.to_owned(),
         deliveries: Arc::clone(&seam) as _,
         rejudge: seam,
+        catalogue: engines.catalogue.clone(),
         egress,
         registry: Arc::new(registry),
         metrics,
@@ -265,10 +299,13 @@ impl Engines {
     /// Ends what is left once nothing new can come in and dispatch has stopped.
     async fn close(self) {
         self.stop_retention.cancel();
+        self.stop_packs.cancel();
+        self.stop_replays.cancel();
         // Engines have made their last commit, so that the next owner finds all of it.
         self.stop_ownership.cancel();
         let (_, keeper) = self.ownership;
-        for (name, task) in [("retention", self.retention), ("leases", keeper)] {
+        let others = [("replays", self.replays), ("retention", self.retention), ("packs", self.packs)];
+        for (name, task) in others.into_iter().chain([("leases", keeper)]) {
             if task.await.is_err() {
                 tracing::error!(task = name, "background task ended badly");
             }
