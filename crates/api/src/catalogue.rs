@@ -1,7 +1,7 @@
 //! The event catalogue of each tenant: the packs' event types with the tenant's own on top, and how strictly emitted
 //! events are held against it.
 //!
-//! What a tenant has stored is read again after [`FRESH_FOR`], so that a change made on another node counts within that
+//! What a tenant has stored is read again after two seconds, so that a change made on another node counts within that
 //! time; on this node it counts at once.
 
 use std::collections::HashMap;

@@ -186,7 +186,7 @@ pub enum PackCommand {
 /// Which packs.
 #[derive(Debug, Clone, Default, Args)]
 pub struct PackArgs {
-    /// Folders of packs [default: those of [packs] load]
+    /// Folders of packs [default: what `load` in the section `packs` names]
     #[arg(value_name = "FOLDER")]
     pub folders: Vec<PathBuf>,
     /// Which configuration to use.
