@@ -9,9 +9,9 @@
 //! jaq itself sets no bounds, so this crate does:
 //!
 //! - **What it can reach.** An expression reads its input and the variables it was compiled with, nothing else: no
-//!   environment, files, clock, time zone, further inputs or standard streams ([`natives`], `prelude.jq`). The time is a
+//!   environment, files, clock, time zone, further inputs or standard streams (`natives`, `prelude.jq`). The time is a
 //!   value the caller may bind ([`Options::now`]).
-//! - **How long it runs.** A budget of steps ([`Limits::steps`]), counted where jaq cannot avoid us ([`meter`]). A step
+//! - **How long it runs.** A budget of steps ([`Limits::steps`]), counted where jaq cannot avoid us (`meter`). A step
 //!   takes some 20 to 100 nanoseconds. The same expression on the same input takes the same steps, give or take what the
 //!   cache of compiled regular expressions saves, so an expression does not fail because the machine is busy. A deadline
 //!   can be set besides.

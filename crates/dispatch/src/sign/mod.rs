@@ -4,7 +4,7 @@
 //! an event carries the same ones (unless the endpoint transforms it); only the timestamp and with it the signature are
 //! the attempt's.
 //!
-//! The signature is that of Standard Webhooks ([`standard`]) unless the endpoint asks for the [`SignatureFormat`] of the
+//! The signature is that of Standard Webhooks (`standard`) unless the endpoint asks for the [`SignatureFormat`] of the
 //! sender that its receiver was written for: one file each. Whatever the format, `webhook-id` and `webhook-timestamp`
 //! are sent too, so that every receiver can recognise a repeat.
 
