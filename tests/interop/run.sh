@@ -21,7 +21,9 @@ libraries)
         cp package-lock.json node_modules/installed.json
     fi
     export TRUNKLINE_TEST_REQUIRE_NODE=1 TRUNKLINE_TEST_REQUIRE_CRYPTOGRAPHY=1
-    exec .venv/bin/python -m pytest -q -p no:cacheprovider -p no:schemathesis . ../receivers/check.py
+    pytest=(.venv/bin/python -m pytest -q -p no:cacheprovider -p no:schemathesis)
+    "${pytest[@]}" .
+    exec "${pytest[@]}" ../receivers/check.py
     ;;
 schemathesis) exec .venv/bin/python break_the_api.py ;;
 *)
