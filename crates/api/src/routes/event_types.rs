@@ -154,10 +154,9 @@ struct CatalogueEntry {
     version: u32,
     title: String,
     description: String,
-    #[schema(value_type = Object)]
     schema: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = Object)]
+    #[schema(required = false, value_type = Value)]
     example: Option<Value>,
     deprecated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
