@@ -33,8 +33,8 @@ pub use error::{ConfigError, ConfigErrors, ConfigWarning, Origin};
 pub use load::{DEFAULT_PATH, LoadOptions, Overrides};
 pub use secret::{Secret, SecretError, SecretRef};
 pub use settings::{
-    DispatchSettings, EgressSettings, JournalSettings, JournalUrl, LogFormat, PacksSettings, ServerSettings,
-    Settings, StoreSettings, StoreUrl,
+    DispatchSettings, EgressSettings, FlowSecret, FlowSettings, JournalSettings, JournalUrl, LogFormat,
+    PacksSettings, ServerSettings, Settings, StoreSettings, StoreUrl, TenantSettings,
 };
 pub use sources::{
     HmacAlgorithm, HmacSettings, KeyEncoding, RateLimit, SchemeSettings, SignatureEncoding, SignedPart,

@@ -24,6 +24,24 @@ pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, Problem> {
     })
 }
 
+/// Reads a web origin as browsers write it: scheme, host, and a port that is not the scheme's own.
+pub(crate) fn origin(text: &str) -> Result<String, Problem> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let of_host = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._:[]".contains(c);
+    let own_port = if text.starts_with("https:") { ":443" } else { ":80" };
+    let is_fit = host.is_some_and(|host| {
+        !host.is_empty() && host.chars().all(of_host) && !host.ends_with(own_port) && !host.ends_with(':')
+    });
+    if is_fit {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::new(
+        format!("must be the origin of a page, found {}", quoted(text)),
+        "write for example https://portal.example or http://localhost:3000: lower case, no path, no wildcard, and no \
+         port that is the scheme's own",
+    ))
+}
+
 /// Reads a network in CIDR form; a bare address stands for itself alone.
 pub(crate) fn network(text: &str) -> Result<IpNet, Problem> {
     if let Ok(address) = text.parse::<IpAddr>() {

@@ -109,6 +109,24 @@ fn variables_set_every_type() {
 }
 
 #[test]
+fn origins_are_exact() {
+    let read = |text: &str| load(&format!("[server]\ncors_origins = [\"{text}\"]"), &[]).is_ok();
+    for good in ["https://portal.example", "http://localhost:3000", "http://[::1]:8080"] {
+        assert!(read(good), "{good}");
+    }
+    for bad in [
+        "*",
+        "portal.example",
+        "https://Portal.example",
+        "https://a.example/",
+        "https://a.example:443",
+        "https://",
+    ] {
+        assert!(!read(bad), "{bad}");
+    }
+}
+
+#[test]
 fn faulty_variables_are_named() {
     let env = [
         ("TRUNKLINE_SERVR__LISTEN", "x"),
@@ -420,6 +438,19 @@ fn scheme_none_needs_loopback_or_consent() {
 }
 
 #[test]
+fn secrets_of_workflows_belong_to_tenants() {
+    let text = "[flow.secrets]\nerp = \"env:ERP\"\n\"clinic-2/erp\" = \"env:OTHER\"";
+    let settings = load(text, &[("ERP", "canary-1"), ("OTHER", "canary-2")]).unwrap();
+    let found: Vec<_> =
+        settings.flow.secrets.iter().map(|it| (it.tenant.as_str(), it.name.as_str())).collect();
+    assert_eq!(found, [("clinic-2", "erp"), ("default", "erp")]);
+    assert!(!format!("{settings:?}").contains("canary"));
+    let faults =
+        faults("[flow.secrets]\na = 5\nb = \"env:B\"\nc = \"env:C\"\n\"d e\" = \"env:C\"", &[("C", "abc")]);
+    assert_eq!(faults.len(), 4, "{faults:?}");
+}
+
+#[test]
 fn the_default_file_loads_to_the_defaults() {
     let text = default_file("env:EXAMPLE_SECRET");
     let settings = load(&text, &EXAMPLE_ENV).unwrap();
@@ -433,7 +464,7 @@ fn the_default_file_loads_to_the_defaults() {
 fn the_default_file_shows_every_default() {
     // Switched on, each commented key must still load, and say what is the default anyway.
     let switch_on = |line: &str| match line.strip_prefix('#') {
-        Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase()) => key.to_owned(),
+        Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => key.to_owned(),
         _ => line.to_owned(),
     };
     let text = default_file("env:EXAMPLE_SECRET");
@@ -450,7 +481,8 @@ fn the_default_file_shows_every_default() {
     );
     assert_eq!(settings.egress, EgressSettings::default());
     assert_eq!(settings.sources[0].tolerance, Duration::from_mins(5));
-    for key in known_keys().iter().filter(|key| !key.starts_with("sources.")) {
+    for key in known_keys().iter().filter(|key| !key.starts_with("sources.") && !key.starts_with("tenants."))
+    {
         let name = key.split('.').nth(1).unwrap();
         assert!(text.contains(&format!("\n{name} = ")), "{key} is missing from the default file");
     }
@@ -460,6 +492,9 @@ fn the_default_file_shows_every_default() {
 fn known_keys() -> std::collections::BTreeSet<String> {
     let mut scope = Scope::default();
     Settings::read(tree::Table::default(), None, &mut scope);
+    let value = tree::parse_document("name = \"a\"", &Path::new("x").into()).unwrap();
+    let tenant = Located { value, origin: Origin::Default };
+    crate::settings::read_tenants(vec![tenant], &JournalSettings::default(), &mut scope);
     for scheme in ["standard-webhooks", "hmac", "token", "none"] {
         let text = format!("name = \"a\"\nscheme = \"{scheme}\"");
         let value = tree::parse_document(&text, &Path::new("x").into()).unwrap();
@@ -477,11 +512,36 @@ fn the_reference_page_lists_every_key() {
     for key in known {
         let (section, name) = key.split_once('.').unwrap();
         let row = match section {
-            "sources" => format!("| `{name}` |"),
+            "sources" | "tenants" => format!("| `{name}` |"),
+            // A table has no variable.
+            "flow" if name == "secrets" => format!("| `{name}` | none |"),
             _ => format!("| `{name}` | `TRUNKLINE_{}__{}` |", section.to_uppercase(), name.to_uppercase()),
         };
         assert!(page.contains(&row), "docs/config.md has no row {row}");
     }
+}
+
+#[test]
+fn tenants_keep_what_their_tables_say() {
+    let text = "[journal]\nretention_days = 7\nretention_bytes = 1048576\n\
+                [[tenants]]\nname = \"a\"\nretention_days = 90\n\
+                [[tenants]]\nname = \"b\"\nretention_bytes = 2097152\n";
+    let settings = load(text, &[]).unwrap();
+    let kept = |index: usize| {
+        let tenant = &settings.tenants[index];
+        (tenant.name.as_str(), tenant.retention.as_secs() / 86_400, tenant.retention_bytes)
+    };
+    assert_eq!([kept(0), kept(1)], [("a", 90, Some(1_048_576)), ("b", 7, Some(2_097_152))]);
+    let text = "[[tenants]]\nname = \"a\"\nretention_days = 0\n[[tenants]]\nname = \"a\"\n[[tenants]]\nnames = \"b\"\n";
+    check_faults(
+        text,
+        &[
+            "3: tenants[0].retention_days: must be between 1 and 3650, found 0",
+            "5: tenants[1].name: is already the name of tenants[0]",
+            "6: tenants[2].name: is missing",
+            "7: tenants[2].names: unknown key",
+        ],
+    );
 }
 
 #[test]

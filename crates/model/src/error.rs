@@ -103,14 +103,44 @@ error_codes! {
     EndpointInactive "endpoint.inactive" InvalidRequest;
     /// The endpoint was changed by somebody else since it was read.
     EndpointVersionConflict "endpoint.version_conflict" InvalidRequest;
+    /// The tenant has as many endpoints as it may have.
+    EndpointTooMany "endpoint.too_many" InvalidRequest;
     /// No such delivery in this tenant.
     DeliveryNotFound "delivery.not_found" InvalidRequest;
+    /// The delivery waits behind an earlier one of its key.
+    DeliveryBlocked "delivery.blocked" InvalidRequest;
+    /// The delivery has ended, so there is nothing to skip.
+    DeliveryNotPending "delivery.not_pending" InvalidRequest;
     /// No such replay job in this tenant.
     ReplayNotFound "replay.not_found" InvalidRequest;
     /// The replay job has ended, or is not in the state that the change starts from.
     ReplayStateConflict "replay.state_conflict" InvalidRequest;
+    /// The tenant has as many running replay jobs as it may have.
+    ReplayTooMany "replay.too_many" InvalidRequest;
+    /// The tenant has as many pollers as it may have.
+    PollerTooMany "poller.too_many" InvalidRequest;
     /// No such poller in this tenant.
     PollerNotFound "poller.not_found" InvalidRequest;
+    /// No such workflow in this tenant.
+    WorkflowNotFound "workflow.not_found" InvalidRequest;
+    /// The workflow has ended, or does not wait for what was said.
+    WorkflowStateConflict "workflow.state_conflict" InvalidRequest;
+    /// No such workflow definition in this tenant, or none that may be started.
+    WorkflowDefinitionNotFound "workflow_definition.not_found" InvalidRequest;
+    /// The version of the definition is there already with another content.
+    WorkflowDefinitionExists "workflow_definition.exists" InvalidRequest;
+    /// No such record in the tenant.
+    RecordNotFound "record.not_found" InvalidRequest;
+    /// The record is not in the version that the caller names.
+    RecordVersionConflict "record.version_conflict" InvalidRequest;
+    /// No such schedule of a workflow in this tenant.
+    WorkflowScheduleNotFound "workflow_schedule.not_found" InvalidRequest;
+    /// No such task in this tenant.
+    TaskNotFound "task.not_found" InvalidRequest;
+    /// The task is over, or somebody else has it.
+    TaskStateConflict "task.state_conflict" InvalidRequest;
+    /// Whoever acts may not decide this task.
+    TaskNotAllowed "task.not_allowed" AuthenticationFailed;
     /// No such token in this tenant.
     TokenNotFound "token.not_found" InvalidRequest;
     /// A token cannot revoke itself, so that nobody locks the last door behind them.
@@ -123,6 +153,8 @@ error_codes! {
     StoreUnavailable "store.unavailable" ServerError;
     /// The hub is stopping and takes no new work.
     HubDraining "hub.draining" ServerError;
+    /// Bodies that are on their way in hold all the memory set aside for them.
+    HubBusy "hub.busy" ServerError;
     /// Something failed that the caller cannot mend.
     ServerInternal "server.internal" ServerError;
 }

@@ -149,17 +149,9 @@ impl Event {
         self.partitionkey.as_deref().or(self.subject.as_deref()).unwrap_or(&self.source)
     }
 
-    /// The shard of the event in a journal of `n_shards`: FNV-1a of the partition key, stable for ever.
+    /// The shard of the event in a journal of `n_shards`, by its partition key.
     pub fn shard(&self, n_shards: Shard) -> Shard {
-        if n_shards <= 1 {
-            return 0;
-        }
-        let hash = self
-            .partition_key()
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        // FNV's low bits are weak on short keys; fold the high half in.
-        ((hash ^ (hash >> 32)) % n_shards.unsigned_abs()) as Shard
+        shard_of(self.partition_key(), n_shards)
     }
 
     /// Makes this event a follow-up of `cause`: same tenant, journey and trace.
@@ -171,6 +163,18 @@ impl Event {
         self.traceparent.clone_from(&cause.traceparent);
         self
     }
+}
+
+/// The shard of a key among `n_shards`: FNV-1a, stable for ever.
+pub fn shard_of(key: &str, n_shards: Shard) -> Shard {
+    if n_shards <= 1 {
+        return 0;
+    }
+    let hash = key
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    // FNV's low bits are weak on short keys; fold the high half in.
+    ((hash ^ (hash >> 32)) % n_shards.unsigned_abs()) as Shard
 }
 
 /// An event with its place in the journal.

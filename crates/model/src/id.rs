@@ -85,10 +85,16 @@ typed_ids! {
     AttemptId "att_";
     /// An API token's public handle.
     TokenId "tok_";
+    /// The public handle of a token for the receiving side.
+    PortalTokenId "ptk_";
     /// A job that sends past events again.
     ReplayId "rpl_";
     /// A consumer that fetches events.
     PollerId "pol_";
+    /// One run of a workflow definition.
+    WorkflowId "wf_";
+    /// A task that waits for people.
+    PersonTaskId "tsk_";
     /// One call of the API, for logs and problem answers.
     RequestId "req_";
 }

@@ -9,7 +9,9 @@ pub mod error;
 pub mod event;
 pub mod event_type;
 pub mod id;
+pub mod log_spacing;
 pub mod mask;
+pub mod outlets;
 pub mod secret;
 pub mod tenant;
 pub mod time;
@@ -18,7 +20,11 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Coded, ErrorClass, ErrorCode, FieldError};
 pub use event::{Data, Event, EventRecord, Seq, Shard};
 pub use event_type::{EventType, Pattern};
-pub use id::{AttemptId, DeliveryId, EndpointId, EventId, InboundId, PollerId, ReplayId, RequestId, TokenId};
-pub use secret::Secret;
+pub use id::{
+    AttemptId, DeliveryId, EndpointId, EventId, InboundId, PersonTaskId, PollerId, PortalTokenId, ReplayId,
+    RequestId, TokenId, WorkflowId,
+};
+pub use log_spacing::LogSpacing;
+pub use secret::{NoSecrets, Secret, SecretSource, SecretUnavailable};
 pub use tenant::Tenant;
 pub use time::Timestamp;

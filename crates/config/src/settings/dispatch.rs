@@ -27,9 +27,16 @@ pub struct DispatchSettings {
     pub user_agent: Option<String>,
     /// `https_only`: refuses endpoints with plain http URLs. Default false.
     pub https_only: bool,
+    /// `local_sinks`: lets endpoints be of kinds that lead into the hub's own process (`stdout`). Default false: whoever
+    /// may create endpoints could write between the hub's own lines.
+    pub local_sinks: bool,
     /// `disable_after_s`: how long an endpoint may do nothing but fail until it is switched off, up to a year; 0, here
     /// `None`, is for ever. Default 5 days.
     pub disable_after: Option<Duration>,
+    /// `endpoints_per_tenant`: how many endpoints a tenant may have, 1 to 1000000. Default 10000.
+    pub endpoints_per_tenant: i64,
+    /// `endpoints_by_portal`: beyond how many endpoints of the tenant a portal token makes none, 0 to 1000000. Default 100.
+    pub endpoints_by_portal: i64,
 }
 
 impl Default for DispatchSettings {
@@ -43,7 +50,10 @@ impl Default for DispatchSettings {
             in_flight_total: 1024,
             user_agent: None,
             https_only: false,
+            local_sinks: false,
             disable_after: Some(Duration::from_hours(5 * 24)),
+            endpoints_per_tenant: 10_000,
+            endpoints_by_portal: 100,
         }
     }
 }
@@ -75,6 +85,17 @@ impl DispatchSettings {
             in_flight_total: s.number("in_flight_total", total, d.in_flight_total as u64) as usize,
             user_agent: s.parsed("user_agent", syntax::header_text),
             https_only: s.flag("https_only", d.https_only),
+            local_sinks: s.flag("local_sinks", d.local_sinks),
+            endpoints_per_tenant: s.number(
+                "endpoints_per_tenant",
+                bounds(1, 1_000_000, "endpoints"),
+                d.endpoints_per_tenant.unsigned_abs(),
+            ) as i64,
+            endpoints_by_portal: s.number(
+                "endpoints_by_portal",
+                bounds(0, 1_000_000, "endpoints"),
+                d.endpoints_by_portal.unsigned_abs(),
+            ) as i64,
             disable_after: (disable_after_s > 0).then(|| Duration::from_secs(disable_after_s)),
         };
         section.finish(|_| None);

@@ -20,8 +20,10 @@ pub struct JournalSettings {
     pub url: JournalUrl,
     /// `retention_days`: how long events are kept, 1 to 3650 days. Default 30 days.
     pub retention: Duration,
-    /// `retention_bytes`: how much one tenant may keep, from 1 MiB; the oldest events go first. Default no
-    /// limit.
+    /// `workflow_retention_days`: how long workflows are kept that have ended, 1 to 3650 days. Default 90 days.
+    pub workflow_retention: Duration,
+    /// `retention_bytes`: how much one tenant may keep, with deliveries and attempts, from 1 MiB; the oldest events go
+    /// first. Default no limit.
     pub retention_bytes: Option<u64>,
     /// `event_limit_bytes`: largest event, 1 KiB to 16 MiB. Default 1 MiB.
     pub event_limit_bytes: usize,
@@ -34,6 +36,7 @@ impl Default for JournalSettings {
         Self {
             url: JournalUrl::Store,
             retention: days(30),
+            workflow_retention: days(90),
             retention_bytes: None,
             event_limit_bytes: 1024 * 1024,
             dedupe_window: days(3),
@@ -47,12 +50,13 @@ impl JournalSettings {
         let d = Self::default();
         let read = Self {
             url: s.parsed("url", parse_url).unwrap_or(d.url),
-            retention: days(s.number(
-                "retention_days",
+            retention: read_retention(s, d.retention),
+            workflow_retention: days(s.number(
+                "workflow_retention_days",
                 bounds(1, 3650, "days"),
-                d.retention.as_secs() / 86_400,
+                d.workflow_retention.as_secs() / 86_400,
             )),
-            retention_bytes: s.number_opt("retention_bytes", bounds(1024 * 1024, i64::MAX as u64, "bytes")),
+            retention_bytes: read_retention_bytes(s),
             event_limit_bytes: s.number(
                 "event_limit_bytes",
                 bounds(1024, 16 * 1024 * 1024, "bytes"),
@@ -63,6 +67,16 @@ impl JournalSettings {
         section.finish(|_| None);
         read
     }
+}
+
+/// Reads `retention_days`.
+pub(super) fn read_retention(section: &mut Section<'_>, default: Duration) -> Duration {
+    days(section.number("retention_days", bounds(1, 3650, "days"), default.as_secs() / 86_400))
+}
+
+/// Reads `retention_bytes`.
+pub(super) fn read_retention_bytes(section: &mut Section<'_>) -> Option<u64> {
+    section.number_opt("retention_bytes", bounds(1024 * 1024, i64::MAX as u64, "bytes"))
 }
 
 fn parse_url(text: &str) -> Result<JournalUrl, Problem> {

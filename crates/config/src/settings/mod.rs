@@ -3,19 +3,24 @@
 
 mod dispatch;
 mod egress;
+mod flow;
 mod journal;
 mod packs;
 mod server;
 mod store;
+mod tenants;
 
 use std::path::{Path, PathBuf};
 
 pub use dispatch::DispatchSettings;
 pub use egress::EgressSettings;
+pub use flow::{FlowSecret, FlowSettings};
 pub use journal::{JournalSettings, JournalUrl};
 pub use packs::PacksSettings;
 pub use server::{LogFormat, ServerSettings};
 pub use store::{StoreSettings, StoreUrl};
+pub use tenants::TenantSettings;
+pub(crate) use tenants::read_tenants;
 
 use crate::error::{ConfigErrors, ConfigWarning, Origin};
 use crate::load::{self, LoadOptions};
@@ -23,8 +28,9 @@ use crate::reader::{Located, Scope, Section};
 use crate::sources::{self, SchemeSettings, SourceSettings};
 use crate::tree::Table;
 
-/// Names the sections that variables may set; `sources` is an array and set in the file only.
-pub(crate) const SECTIONS: &[&str] = &["server", "store", "journal", "dispatch", "egress", "packs"];
+/// Names the sections that variables may set; `tenants` and `sources` are arrays and set in the file
+/// only.
+pub(crate) const SECTIONS: &[&str] = &["server", "store", "journal", "dispatch", "egress", "flow", "packs"];
 
 /// Holds the whole configuration, checked.
 #[derive(Debug, Clone)]
@@ -39,8 +45,12 @@ pub struct Settings {
     pub dispatch: DispatchSettings,
     /// `[egress]`: where outbound calls may go.
     pub egress: EgressSettings,
+    /// `[flow]`: what workflows may do outside.
+    pub flow: FlowSettings,
     /// `[packs]`: packs to load.
     pub packs: PacksSettings,
+    /// `[[tenants]]`: what holds for one tenant alone.
+    pub tenants: Vec<TenantSettings>,
     /// `[[sources]]`: the origins of inbound requests, in the order of the file, names unique.
     pub sources: Vec<SourceSettings>,
     /// Directory for the program's own files: `--data-dir`, else the directory of the SQLite file, else
@@ -60,7 +70,9 @@ impl Default for Settings {
             journal: JournalSettings::default(),
             dispatch: DispatchSettings::default(),
             egress: EgressSettings::default(),
+            flow: FlowSettings::default(),
             packs: PacksSettings::default(),
+            tenants: Vec::new(),
             sources: Vec::new(),
             data_dir: PathBuf::from("data"),
             file: None,
@@ -92,9 +104,10 @@ impl Settings {
     pub(crate) fn read(root: Table, data_dir: Option<PathBuf>, scope: &mut Scope) -> Self {
         let node = Located { value: root, origin: Origin::Default };
         let mut root = Section::new(String::new(), "", node, scope);
-        let [server, store, journal, dispatch, egress, packs] =
-            ["server", "store", "journal", "dispatch", "egress", "packs"]
+        let [server, store, journal, dispatch, egress, flow, packs] =
+            ["server", "store", "journal", "dispatch", "egress", "flow", "packs"]
                 .map(|name| (name, root.table(name)));
+        let tenant_tables = root.tables("tenants");
         let source_tables = root.tables("sources");
         root.finish(|_| None);
 
@@ -107,7 +120,9 @@ impl Settings {
         open(journal, &mut |section| settings.journal = JournalSettings::read(section));
         open(dispatch, &mut |section| settings.dispatch = DispatchSettings::read(section));
         open(egress, &mut |section| settings.egress = EgressSettings::read(section));
+        open(flow, &mut |section| settings.flow = FlowSettings::read(section));
         open(packs, &mut |section| settings.packs = PacksSettings::read(section));
+        settings.tenants = read_tenants(tenant_tables, &settings.journal, scope);
         settings.sources = sources::read_all(source_tables, scope);
         settings.data_dir = data_dir.unwrap_or_else(|| settings.default_data_dir(&scope.base_dir));
         settings.check_unauthenticated(scope);

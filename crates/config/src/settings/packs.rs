@@ -4,13 +4,22 @@ use std::path::PathBuf;
 
 use crate::error::Problem;
 use crate::reader::Section;
+use crate::syntax::tenant_name;
 
 /// Holds `[packs]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PacksSettings {
     /// `load`: directories of packs; a relative path starts at the configuration file's directory. Default
     /// none.
     pub load: Vec<PathBuf>,
+    /// `tenants`: whose the packs' workflows are. Default `default`.
+    pub tenants: Vec<String>,
+}
+
+impl Default for PacksSettings {
+    fn default() -> Self {
+        Self { load: Vec::new(), tenants: vec!["default".to_owned()] }
+    }
 }
 
 impl PacksSettings {
@@ -21,7 +30,8 @@ impl PacksSettings {
             _ => Ok(base_dir.join(text)),
         };
         let load = section.list("load", path).unwrap_or_default();
+        let tenants = section.list("tenants", tenant_name).unwrap_or_else(|| Self::default().tenants);
         section.finish(|_| None);
-        Self { load }
+        Self { load, tenants }
     }
 }

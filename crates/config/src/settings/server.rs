@@ -38,6 +38,17 @@ pub struct ServerSettings {
     pub log_level: String,
     /// `request_timeout_s`: how long one request may take, 1 to 3600 s. Default 30 s.
     pub request_timeout: Duration,
+    /// `max_connections`: how many connections may be open at once, 1 to 1000000; more wait to be accepted. Default
+    /// 10000.
+    pub max_connections: usize,
+    /// `body_memory_bytes`: memory for webhook bodies on their way in, not verified yet, 1 MiB to 64 GiB. Default
+    /// 256 MiB.
+    pub body_memory_bytes: usize,
+    /// `api_rate_limit_per_s`: API requests of one token a second, twice as many at once, 0 (no limit) to 1000000.
+    /// Default 5000.
+    pub api_rate_limit_per_s: u32,
+    /// `cors_origins`: origins of pages whose scripts may call the API and read its answers. Default none.
+    pub cors_origins: Vec<String>,
     /// `allow_unauthenticated_sources`: lets sources use scheme `none` although the listener is reachable
     /// from other machines. Default false.
     pub allow_unauthenticated_sources: bool,
@@ -54,6 +65,10 @@ impl Default for ServerSettings {
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
             request_timeout: Duration::from_secs(30),
+            max_connections: 10_000,
+            body_memory_bytes: 256 * 1024 * 1024,
+            api_rate_limit_per_s: 5_000,
+            cors_origins: Vec::new(),
             allow_unauthenticated_sources: false,
         }
     }
@@ -86,6 +101,22 @@ impl ServerSettings {
             log_format: s.choice("log_format", &formats, d.log_format),
             log_level: s.parsed("log_level", syntax::log_filter).unwrap_or(d.log_level),
             request_timeout: s.seconds("request_timeout_s", 1, 3600, d.request_timeout),
+            max_connections: s.number(
+                "max_connections",
+                bounds(1, 1_000_000, "connections"),
+                d.max_connections as u64,
+            ) as usize,
+            body_memory_bytes: s.number(
+                "body_memory_bytes",
+                bounds(1024 * 1024, 64 * 1024 * 1024 * 1024, "bytes"),
+                d.body_memory_bytes as u64,
+            ) as usize,
+            api_rate_limit_per_s: s.number(
+                "api_rate_limit_per_s",
+                bounds(0, 1_000_000, "requests a second (0 = no limit)"),
+                d.api_rate_limit_per_s.into(),
+            ) as u32,
+            cors_origins: s.list("cors_origins", syntax::origin).unwrap_or_default(),
             allow_unauthenticated_sources: s
                 .flag("allow_unauthenticated_sources", d.allow_unauthenticated_sources),
         };
