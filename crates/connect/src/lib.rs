@@ -1,7 +1,8 @@
 //! Connector SDK, HTTP part: every outbound call of the hub leaves through this crate.
 //!
 //! Who calls it: `dispatch` for webhook deliveries (through [`Transport`]), `api` when an endpoint is saved
-//! ([`Target::parse`], [`HttpClient::vet`]), later the connectors and notification channels.
+//! ([`Target::parse`], [`HttpClient::vet`]), `sinks` for connections to brokers ([`Dialer`]), later the connectors and
+//! notification channels.
 //!
 //! The path of one call:
 //!
@@ -13,7 +14,7 @@
 //! ```
 //!
 //! Invariants:
-//! - A socket is opened in one place (`client::dial`), and only to an address that passed
+//! - A socket is opened in one place ([`Dialer`]), and only to an address that passed
 //!   [`EgressPolicy::check`] in the same call; the name is not looked up again between check and connect, so an
 //!   answer that changes (DNS rebinding) changes nothing.
 //! - One total timeout covers pool, lookup, connect, TLS, request, head and body.
@@ -32,21 +33,28 @@
 
 pub mod body;
 mod client;
+mod dial;
 mod egress;
 mod error;
+pub mod progress;
 mod resolve;
 mod target;
+mod tls;
+mod token;
 mod transport;
 
 use std::future::Future;
 use std::pin::Pin;
 
 pub use client::{ClientConfig, ClientError, HttpClient};
+pub use dial::{Dialed, Dialer};
 pub use egress::{Blocked, EgressPolicy, EgressRule, EmbeddedForm, UrlRefused};
 pub use error::{Cause, FailureClass, SendError};
 pub use resolve::{Resolver, SystemResolver};
 pub use target::Target;
-pub use transport::{OutboundRequest, OutboundResponse, Timings, Transport};
+pub use tls::{Authorities, ClientIdentity, IdentityError, MAX_CHAIN, OwnTls, Validity, client_tls};
+pub use token::{Token, TokenFault, TokenRequest, TokenSource, client_basic};
+pub use transport::{Opening, OutboundRequest, OutboundResponse, Timings, Transport};
 
 /// A boxed future, as returned by the traits of this crate.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

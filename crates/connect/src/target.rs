@@ -2,9 +2,10 @@
 //! path never parses a URL.
 
 use std::fmt;
+use std::sync::Arc;
 
-use http::Uri;
 use http::uri::Scheme;
+use http::{HeaderValue, Uri};
 use url::Url;
 
 use crate::egress::{EgressPolicy, UrlRefused};
@@ -13,8 +14,14 @@ use crate::egress::{EgressPolicy, UrlRefused};
 ///
 /// `Debug` and [`Target::origin`] leave out path and query, which often hold tokens.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct Target(Arc<Parts>);
+
+#[derive(PartialEq, Eq)]
+struct Parts {
     uri: Uri,
+    /// The path and query alone, and the header `host`, as HTTP/1 wants them.
+    path: Uri,
+    host_header: HeaderValue,
 }
 
 impl Target {
@@ -46,35 +53,51 @@ impl Target {
         if uri.host().is_none_or(str::is_empty) {
             return Err(UrlRefused::NoHost);
         }
-        Ok(Self { uri })
+        let path = uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
+        let host_header = host_header(&uri).ok_or(UrlRefused::Malformed)?;
+        Ok(Self(Arc::new(Parts { uri, path, host_header })))
     }
 
     /// The URL as the client sends it.
     pub fn uri(&self) -> &Uri {
-        &self.uri
+        &self.0.uri
     }
 
     /// The host name or address, an IPv6 address without brackets.
     pub fn host(&self) -> &str {
-        bare_host(&self.uri)
+        bare_host(&self.0.uri)
     }
 
     /// The port, the scheme's own when the URL names none.
     pub fn port(&self) -> u16 {
-        port_of(&self.uri)
+        port_of(&self.0.uri)
     }
 
     /// Scheme, host and port: what may stand in logs.
     pub fn origin(&self) -> String {
-        format!("{}://{}", self.uri.scheme_str().unwrap_or_default(), self.authority())
+        format!("{}://{}", self.0.uri.scheme_str().unwrap_or_default(), self.authority())
     }
 
-    pub(crate) fn into_uri(self) -> Uri {
-        self.uri
+    pub(crate) fn path(&self) -> &Uri {
+        &self.0.path
+    }
+
+    pub(crate) fn host_header(&self) -> &HeaderValue {
+        &self.0.host_header
     }
 
     fn authority(&self) -> &str {
-        self.uri.authority().map_or("", |authority| authority.as_str())
+        self.0.uri.authority().map_or("", |authority| authority.as_str())
+    }
+}
+
+/// Host and port as they stand in the header `host`: a scheme's own port is left out.
+fn host_header(uri: &Uri) -> Option<HeaderValue> {
+    let own_port = if is_https(uri) { 443 } else { 80 };
+    let host = uri.host()?;
+    match uri.port_u16().filter(|port| *port != own_port) {
+        Some(port) => HeaderValue::try_from(format!("{host}:{port}")).ok(),
+        None => HeaderValue::from_str(host).ok(),
     }
 }
 

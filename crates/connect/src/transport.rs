@@ -3,17 +3,32 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Version};
 
-use crate::{BoxFuture, SendError, Target};
+use crate::{BoxFuture, OwnTls, SendError, Target};
 
 /// Sends outbound requests.
 pub trait Transport: Send + Sync {
     /// Sends one request and reads its answer within the request's limits. Dropping the future abandons the call.
     fn send(&self, request: OutboundRequest) -> BoxFuture<'_, Result<OutboundResponse, SendError>>;
+
+    /// The same way out over connections of its own, with TLS of its own; `None` where there is no such thing. Its
+    /// connections are closed when nobody holds it any more.
+    fn with_tls(&self, own: &OwnTls) -> Option<Arc<dyn Transport>> {
+        let _ = own;
+        None
+    }
+
+    /// Finds out whether a target's name is known and leads where calls may go, without connecting. Whoever cannot tell
+    /// says yes.
+    fn vet<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), SendError>> {
+        let _ = target;
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// One outbound request and what may be spent on it.
@@ -63,8 +78,8 @@ pub struct OutboundResponse {
     pub timings: Timings,
     /// The address that answered, when the transport knows it.
     pub peer: Option<SocketAddr>,
-    /// Whether an earlier request had used the same connection.
-    pub reused: bool,
+    /// How the connection was opened; `None` when it was there before this request.
+    pub opened: Option<Opening>,
 }
 
 impl fmt::Debug for OutboundResponse {
@@ -77,7 +92,7 @@ impl fmt::Debug for OutboundResponse {
             .field("truncated", &self.truncated)
             .field("timings", &self.timings)
             .field("peer", &self.peer)
-            .field("reused", &self.reused)
+            .field("opened", &self.opened)
             .finish()
     }
 }
@@ -89,4 +104,15 @@ pub struct Timings {
     pub head: Duration,
     /// Until the end of the answer.
     pub total: Duration,
+}
+
+/// What opening a connection took, phase by phase. They follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Opening {
+    /// Looking up the name; zero for an address.
+    pub dns: Duration,
+    /// TCP, addresses that did not answer included; `None` when it was not opened.
+    pub connect: Option<Duration>,
+    /// The TLS handshake; `None` without TLS, and when it did not come to its end.
+    pub tls: Option<Duration>,
 }

@@ -4,10 +4,8 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
-use http::StatusCode;
-use hyper_util::client::legacy;
-
 use crate::{Cause, SendError};
+use http::StatusCode;
 
 enum Fault {
     /// The connection ended.
@@ -16,11 +14,8 @@ enum Fault {
     Protocol,
 }
 
-/// An error from the pool, the dialer, or the exchange up to the response head.
-pub(super) fn before_head(error: legacy::Error) -> SendError {
-    if let Some(own) = chain(&error).find_map(|error| error.downcast_ref::<SendError>()) {
-        return own.clone();
-    }
+/// An error of the exchange up to the response head.
+pub(super) fn before_head(error: hyper::Error) -> SendError {
     let fault = judge(&error);
     let cause: Cause = Arc::new(error);
     match fault {

@@ -1,41 +1,43 @@
-//! The HTTP client: hyper-util's pooled client over our own dialer, with every limit set. Used through `Transport`.
+//! The HTTP client: hyper's connections in a pool of our own (`pool`) over our own dialer, with every limit set. Used through
+//! `Transport`.
 //!
 //! A pooled HTTP/1 connection is returned only after its answer was read to the end; an answer that is abandoned
 //! (limit, timeout, caller gone) closes its connection. An HTTP/2 connection outlives an abandoned request, so pings
 //! find out when it is dead, or one silent peer would time out every later request.
 //!
-//! hyper-util's `retry_canceled_requests` stays on: it fires only when a *reused* connection turns out closed and hyper
-//! hands the request back untouched, so the peer has seen nothing of it and a second connection cannot duplicate even
-//! a POST. A request of which any byte may have left is never sent again; that failure is the caller's to judge.
+//! A request goes to another connection only when a *reused* one turns out closed and hyper hands the request back
+//! untouched, so the peer has seen nothing of it and a second connection cannot duplicate even a POST. A request of which
+//! any byte may have left is never sent again; that failure is the caller's to judge.
 //!
-//! Cost per request on a warm connection: one timer, one boxed future of hyper-util's, one more through `Transport`; no
+//! Cost per request on a warm connection: one timer, one boxed future through `Transport`; over HTTP/1 no other task; no
 //! lookup, no URL parsing, no copy of the body, no copy of a response body that came in one piece.
 
-mod dial;
+mod connector;
 mod fault;
+mod pool;
 
-use std::io;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig as TlsConfig, RootCertStore};
 use tokio::time::Instant;
 
-use self::dial::{Dialer, Peer};
+use self::connector::Connector;
+use self::pool::{Message, Origin, Pool};
 use crate::body::{self, BodyHead};
+use crate::dial::Dialer;
 use crate::egress::{EgressPolicy, UrlRefused};
-use crate::resolve::{Gate, Resolver, SystemResolver};
+use crate::resolve::{Resolver, SystemResolver};
 use crate::target::{Target, is_https};
+use crate::tls::{OwnTls, client_tls};
 use crate::transport::{OutboundRequest, OutboundResponse, Timings, Transport};
-use crate::{BoxFuture, SendError};
+use crate::{BoxFuture, SendError, progress};
 
 /// Settings of a client. All have sensible defaults.
 #[derive(Debug, Clone)]
@@ -86,24 +88,26 @@ pub enum ClientError {
     Tls(#[source] rustls::Error),
 }
 
-/// Smallest head buffer hyper accepts.
-const MIN_HEAD_BYTES: u32 = 8 * 1024;
-const H2_PING_INTERVAL: Duration = Duration::from_secs(10);
-const H2_PING_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Headers that only the client may set: a caller's value could contradict the message or its destination.
 const CLIENT_HEADERS: [HeaderName; 6] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, TE, UPGRADE];
 
 /// A pooled HTTP/1 and HTTP/2 client that reaches permitted addresses only. Cheap to clone; clones share the pool.
 #[derive(Clone)]
 pub struct HttpClient {
-    inner: Client<Dialer, Full<Bytes>>,
-    gate: Arc<Gate>,
+    pool: Pool,
+    dialer: Dialer,
+    others: Arc<Others>,
+}
+
+/// The clients with TLS of their own, as long as somebody holds them.
+struct Others {
+    config: ClientConfig,
+    by_tls: Mutex<HashMap<[u8; 32], Weak<HttpClient>>>,
 }
 
 impl std::fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HttpClient").field("policy", &self.gate.policy).finish_non_exhaustive()
+        f.debug_struct("HttpClient").field("policy", self.policy()).finish_non_exhaustive()
     }
 }
 
@@ -125,27 +129,41 @@ impl HttpClient {
         policy: EgressPolicy,
         resolver: Arc<dyn Resolver>,
     ) -> Result<Self, ClientError> {
-        let gate = Arc::new(Gate { policy, resolver, timeout: config.resolve_timeout });
-        let dialer = Dialer::new(Arc::clone(&gate), tls_config(&config.extra_roots)?, config.connect_timeout);
-        let head_bytes = config.max_head_bytes.max(MIN_HEAD_BYTES);
-        let inner = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(config.max_idle_per_host)
-            .pool_idle_timeout(config.idle_timeout)
-            .retry_canceled_requests(true)
-            .http1_max_buf_size(head_bytes as usize)
-            .http1_max_headers(config.max_headers)
-            .http2_max_header_list_size(head_bytes)
-            .http2_keep_alive_interval(H2_PING_INTERVAL)
-            .http2_keep_alive_timeout(H2_PING_TIMEOUT)
-            .build(dialer);
-        Ok(Self { inner, gate })
+        let dialer = Dialer::new(policy, resolver, config.resolve_timeout, config.connect_timeout);
+        let others = Arc::new(Others { config: config.clone(), by_tls: Mutex::default() });
+        Self::build(dialer, others, &OwnTls::default())
+    }
+
+    fn build(dialer: Dialer, others: Arc<Others>, own: &OwnTls) -> Result<Self, ClientError> {
+        let config = &others.config;
+        let mut roots = config.extra_roots.clone();
+        roots.extend(own.authorities.iter().flat_map(|own| own.certificates().to_vec()));
+        let mut tls = client_tls(&roots, own.identity.as_ref())?;
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let pool = Pool::new(Connector::new(dialer.clone(), tls), config);
+        Ok(Self { pool, dialer, others })
+    }
+
+    /// A client with the same settings and policy, and with connections and TLS of its own. There is one for all that ask
+    /// for the same, as long as somebody holds it.
+    ///
+    /// # Errors
+    /// As when the client itself was made.
+    pub fn with_tls(&self, own: &OwnTls) -> Result<Arc<Self>, ClientError> {
+        let fingerprint = own.fingerprint();
+        let mut by_tls = self.others.by_tls.lock();
+        if let Some(client) = by_tls.get(&fingerprint).and_then(Weak::upgrade) {
+            return Ok(client);
+        }
+        by_tls.retain(|_, client| client.strong_count() > 0);
+        let client = Arc::new(Self::build(self.dialer.clone(), Arc::clone(&self.others), own)?);
+        by_tls.insert(fingerprint, Arc::downgrade(&client));
+        Ok(client)
     }
 
     /// The policy this client keeps.
     pub fn policy(&self) -> &EgressPolicy {
-        &self.gate.policy
+        self.dialer.policy()
     }
 
     /// Resolves a target and judges its addresses without connecting: what a save can find out early.
@@ -154,7 +172,7 @@ impl HttpClient {
     /// The failure a send would meet.
     pub async fn vet(&self, target: &Target) -> Result<(), SendError> {
         self.check_scheme(target)?;
-        self.gate.vetted(target.host(), target.port()).await.map(drop)
+        self.dialer.vetted(target.host(), target.port()).await.map(drop)
     }
 
     /// Sends a request, reads the answer within the request's limits.
@@ -178,30 +196,48 @@ impl HttpClient {
         answered: &mut Option<StatusCode>,
     ) -> Result<OutboundResponse, SendError> {
         let started = Instant::now();
-        let limit = request.response_limit_bytes;
-        let sent = self.inner.request(into_http(request));
-        let response = sent.await.map_err(fault::before_head)?;
-        let head_after = started.elapsed();
-        let (peer, reused) = connection_of(&response);
-        let (head, incoming) = response.into_parts();
-        *answered = Some(head.status);
-        let BodyHead { bytes, truncated } =
-            body::read_head(incoming, limit).await.map_err(|error| fault::in_body(error, head.status))?;
-        Ok(OutboundResponse {
-            status: head.status,
-            version: head.version,
-            headers: head.headers,
-            body_head: bytes,
-            truncated,
-            timings: Timings { head: head_after, total: started.elapsed() },
-            peer,
-            reused,
-        })
+        let OutboundRequest { method, target, headers, body, response_limit_bytes, .. } = request;
+        let origin = Origin::of(&target).ok_or(UrlRefused::NoHost)?;
+        let mut message = into_http(method, headers, body);
+        loop {
+            let mut connection = self.pool.connection(&origin, &target).await?;
+            let response = match connection.send(message, &target).await {
+                Ok(response) => response,
+                Err(mut refused) => match refused.take_message() {
+                    Some(untouched) if connection.is_reused => {
+                        message = untouched;
+                        continue;
+                    }
+                    _ => return Err(fault::before_head(refused.into_error())),
+                },
+            };
+            let head_after = started.elapsed();
+            progress::answered(head_after);
+            let (head, incoming) = response.into_parts();
+            *answered = Some(head.status);
+            let read = connection.drive(body::read_head(incoming, response_limit_bytes)).await;
+            let BodyHead { bytes, truncated } = read.map_err(|error| fault::in_body(error, head.status))?;
+            let total = started.elapsed();
+            let (peer, is_reused) = (connection.peer, connection.is_reused);
+            if !truncated {
+                self.pool.put_back(origin, connection).await;
+            }
+            return Ok(OutboundResponse {
+                status: head.status,
+                version: head.version,
+                headers: head.headers,
+                body_head: bytes,
+                truncated,
+                timings: Timings { head: head_after, total },
+                peer: Some(peer.address),
+                opened: (!is_reused).then_some(peer.opening),
+            });
+        }
     }
 
     /// A target may have been vetted by a laxer policy than this client's.
     fn check_scheme(&self, target: &Target) -> Result<(), SendError> {
-        if self.gate.policy.is_https_only() && !is_https(target.uri()) {
+        if self.policy().is_https_only() && !is_https(target.uri()) {
             return Err(SendError::Refused(UrlRefused::HttpsRequired));
         }
         Ok(())
@@ -212,13 +248,21 @@ impl Transport for HttpClient {
     fn send(&self, request: OutboundRequest) -> BoxFuture<'_, Result<OutboundResponse, SendError>> {
         Box::pin(Self::send(self, request))
     }
+
+    fn with_tls(&self, own: &OwnTls) -> Option<Arc<dyn Transport>> {
+        let client = Self::with_tls(self, own).ok()?;
+        Some(client)
+    }
+
+    fn vet<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), SendError>> {
+        Box::pin(Self::vet(self, target))
+    }
 }
 
-fn into_http(request: OutboundRequest) -> Request<Full<Bytes>> {
-    let mut message = Request::new(Full::new(request.body));
-    *message.method_mut() = request.method;
-    *message.uri_mut() = request.target.into_uri();
-    *message.headers_mut() = without_client_headers(request.headers);
+fn into_http(method: Method, headers: HeaderMap, body: Bytes) -> Message {
+    let mut message = Request::new(Full::new(body));
+    *message.method_mut() = method;
+    *message.headers_mut() = without_client_headers(headers);
     message
 }
 
@@ -227,33 +271,6 @@ fn without_client_headers(mut headers: HeaderMap) -> HeaderMap {
         headers.remove(name);
     }
     headers
-}
-
-fn connection_of(response: &Response<Incoming>) -> (Option<std::net::SocketAddr>, bool) {
-    match response.extensions().get::<Peer>() {
-        Some(peer) => (Some(peer.address()), peer.mark_used()),
-        None => (None, false),
-    }
-}
-
-fn tls_config(extra_roots: &[CertificateDer<'static>]) -> Result<TlsConfig, ClientError> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for (index, root) in extra_roots.iter().enumerate() {
-        roots.add(root.clone()).map_err(|source| ClientError::ExtraRoot { index, source })?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = TlsConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(ClientError::Tls)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-/// Wraps an I/O error as a cause.
-fn cause(error: io::Error) -> crate::Cause {
-    Arc::new(error)
 }
 
 #[cfg(test)]

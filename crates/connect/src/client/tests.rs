@@ -1,19 +1,26 @@
 //! The client against raw servers on loopback that misbehave in every way a receiver can.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::{HeaderValue, Method, Version};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::PrivatePkcs8KeyDer;
+use http::{HeaderValue, Method, Response, Version};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::FailureClass;
+use crate::progress::{Progress, observed};
+use crate::tls::Authorities;
+use crate::{ClientIdentity, FailureClass};
+
+mod http2;
 
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(20);
@@ -125,16 +132,60 @@ async fn keep_alive_reuses_one_connection() {
     let server =
         Server::start(|stream| answer(stream, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")).await;
     let client = client();
-    for expect_reused in [false, true, true] {
+    for is_first in [true, false, false] {
         let response = client.send(post(&server.url())).await.unwrap();
         assert_eq!(response.status, 200);
         assert_eq!(response.version, Version::HTTP_11);
         assert_eq!((&response.body_head[..], response.truncated), (&b"ok"[..], false));
-        assert_eq!((response.reused, response.peer), (expect_reused, Some(server.address)));
+        assert_eq!((response.opened.is_some(), response.peer), (is_first, Some(server.address)));
         assert!(response.timings.head <= response.timings.total);
+        if let Some(opening) = response.opened {
+            assert_eq!(opening.tls, None);
+            assert!(opening.dns + opening.connect.unwrap() <= response.timings.head);
+        }
         settle().await;
     }
     assert_eq!(server.count(), 1);
+}
+
+/// What is known of a call that fails, phase by phase.
+#[tokio::test]
+async fn a_failed_call_tells_how_far_it_came() {
+    let reached = async |url: String, timeout: Duration| {
+        let request = OutboundRequest { timeout, ..post(&url) };
+        let (result, reached) = observed(client().send(request)).await;
+        (result.unwrap_err().class(), reached)
+    };
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (class, refused) = reached(format!("http://{closed}/"), LONG).await;
+    assert_eq!((class, refused.peer), (FailureClass::ConnectRefused, None));
+    assert_eq!(refused.opening.map(|opening| opening.connect), Some(None));
+
+    let silent = Server::start(|mut stream| async move {
+        read_request(&mut stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let (class, timed_out) = reached(silent.url(), SHORT).await;
+    assert_eq!((class, timed_out.peer), (FailureClass::Timeout, Some(silent.address)));
+    assert!(timed_out.opening.unwrap().connect.is_some() && timed_out.head.is_none());
+
+    let no_tls = Server::start(|mut stream| async move {
+        let _ = stream.write_all(b"this is no tls\r\n").await;
+        let _ = stream.shutdown().await;
+    })
+    .await;
+    let (class, plain) = reached(no_tls.url().replace("http:", "https:"), LONG).await;
+    assert_eq!((class, plain.peer), (FailureClass::Tls, Some(no_tls.address)));
+    assert_eq!(plain.opening.map(|opening| (opening.connect.is_some(), opening.tls)), Some((true, None)));
+
+    let cut =
+        Server::start(|stream| answer_and_close(stream, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok"));
+    let (class, reset) = reached(cut.await.url(), LONG).await;
+    assert_eq!(class, FailureClass::BodyReset);
+    assert!(reset.head.is_some());
+    let ((), outside) = observed(std::future::ready(())).await;
+    assert_eq!(outside, Progress::default());
 }
 
 #[tokio::test]
@@ -440,17 +491,31 @@ const AUTHORITY: &[u8] = include_bytes!("fixtures/authority.der");
 const LEAF: &[u8] = include_bytes!("fixtures/hooks.test.der");
 const LEAF_KEY: &[u8] = include_bytes!("fixtures/hooks.test.key.der");
 
-/// A TLS server for `hooks.test` that answers with hyper, offering the given protocols.
-async fn tls_server(alpn: &[&str]) -> SocketAddr {
+/// TLS as `hooks.test`, offering the given protocols.
+fn tls_acceptor(alpn: &[&str]) -> tokio_rustls::TlsAcceptor {
+    let chain = vec![CertificateDer::from(LEAF)];
+    acceptor_with(chain, PrivatePkcs8KeyDer::from(LEAF_KEY).into(), alpn)
+}
+
+fn acceptor_with(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    alpn: &[&str],
+) -> tokio_rustls::TlsAcceptor {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![CertificateDer::from(LEAF)], PrivatePkcs8KeyDer::from(LEAF_KEY).into())
+        .with_single_cert(chain, key)
         .unwrap();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    tokio_rustls::TlsAcceptor::from(Arc::new(config))
+}
+
+/// A TLS server for `hooks.test` that answers with hyper, offering the given protocols.
+async fn tls_server(alpn: &[&str]) -> SocketAddr {
+    let acceptor = tls_acceptor(alpn);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -482,11 +547,11 @@ async fn tls_speaks_http2_and_http1_by_name() {
     for (alpn, version) in [(&["h2", "http/1.1"][..], Version::HTTP_2), (&["http/1.1"], Version::HTTP_11)] {
         let port = tls_server(alpn).await.port();
         let client = tls_client(&[AUTHORITY], "127.0.0.1");
-        for expect_reused in [false, true] {
+        for is_first in [true, false] {
             let response = client.send(post(&format!("https://hooks.test:{port}/"))).await.unwrap();
             assert_eq!((response.status.as_u16(), response.version), (200, version));
             assert!(String::from_utf8_lossy(&response.body_head).contains(&format!("hooks.test:{port}")));
-            assert_eq!(response.reused, expect_reused);
+            assert_eq!(response.opened.is_some_and(|opening| opening.tls.is_some()), is_first);
             settle().await;
         }
     }
@@ -520,8 +585,164 @@ fn debug_output_holds_no_secrets() {
         truncated: false,
         timings: Timings::default(),
         peer: None,
-        reused: false,
+        opened: None,
     };
     let text = format!("{request:?} {response:?}");
     assert!(!text.contains("canary"), "{text}");
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_a_tls_failure() {
+    let chain = CertificateDer::pem_slice_iter(include_bytes!("fixtures/expired.pem")).map(Result::unwrap);
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("fixtures/expired.key.pem")).unwrap();
+    let acceptor = acceptor_with(chain.collect(), key, &["http/1.1"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server =
+        tokio::spawn(async move { acceptor.accept(listener.accept().await.unwrap().0).await.is_ok() });
+    let extra_roots = vec![CertificateDer::from_pem_slice(SECOND.as_bytes()).unwrap()];
+    let config = ClientConfig { extra_roots, ..ClientConfig::default() };
+    let names = Script::new([&["127.0.0.1"]]);
+    let client = HttpClient::with_resolver(&config, open_policy(), names).unwrap();
+    let error = client.send(post(&format!("https://hooks.test:{port}/"))).await.unwrap_err();
+    assert_eq!(error.class(), FailureClass::Tls);
+    assert!(format!("{error:?}").contains("Expired"), "{error:?}");
+    assert!(!server.await.unwrap());
+}
+
+const CLIENT: &str = include_str!("fixtures/client.pem");
+const CLIENT_KEY: &str = include_str!("fixtures/client.key.pem");
+/// The authority of the client's certificate and of an expired one, made like the first.
+const SECOND: &str = include_str!("fixtures/second.pem");
+
+/// A TLS server for `hooks.test` that talks only to clients of the second authority; counts its connections.
+async fn guarded_server() -> (SocketAddr, Arc<AtomicUsize>) {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(SECOND.as_bytes()).unwrap()).unwrap();
+    let clients =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(clients)
+        .with_single_cert(vec![CertificateDer::from(LEAF)], PrivatePkcs8KeyDer::from(LEAF_KEY).into())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let n_open = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&n_open);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, counter) = (acceptor.clone(), Arc::clone(&counter));
+            tokio::spawn(async move {
+                let Ok(mut tls) = acceptor.accept(stream).await else { return };
+                counter.fetch_add(1, Ordering::SeqCst);
+                let mut block = [0; 4096];
+                while tls.read(&mut block).await.is_ok_and(|n_bytes| n_bytes > 0) {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                    if tls.write_all(answer).await.is_err() || tls.flush().await.is_err() {
+                        break;
+                    }
+                }
+                counter.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    (address, n_open)
+}
+
+fn own(identity: &ClientIdentity) -> OwnTls {
+    OwnTls { identity: Some(identity.clone()), authorities: None }
+}
+
+#[tokio::test]
+async fn an_authority_can_be_trusted_for_one_server_alone() {
+    let (address, _) = guarded_server().await;
+    let request = post(&format!("https://hooks.test:{}/", address.port()));
+    let names = Script::new([&["127.0.0.1"], &["127.0.0.1"]]);
+    let plain = HttpClient::with_resolver(&ClientConfig::default(), open_policy(), names).unwrap();
+    assert_eq!(plain.send(request.clone()).await.unwrap_err().class(), FailureClass::Tls);
+    let authorities = Authorities::from_pem(include_str!("fixtures/authority.pem"));
+    assert_eq!(authorities.as_ref().map(|known| known.certificates().len()), Some(1));
+    let identity = ClientIdentity::from_pem(CLIENT, CLIENT_KEY).ok();
+    let trusting = plain.with_tls(&OwnTls { identity, authorities }).unwrap();
+    assert_eq!(trusting.send(request).await.unwrap().status, 200);
+    assert!(Authorities::from_pem("none").is_none());
+}
+
+#[tokio::test]
+async fn an_identity_is_shown_by_a_client_of_its_own() {
+    let (address, n_open) = guarded_server().await;
+    let request = post(&format!("https://hooks.test:{}/", address.port()));
+    let config =
+        ClientConfig { extra_roots: vec![CertificateDer::from(AUTHORITY)], ..ClientConfig::default() };
+    let names = Script::new([&["127.0.0.1"], &["127.0.0.1"], &["127.0.0.1"]]);
+    let plain = HttpClient::with_resolver(&config, open_policy(), names).unwrap();
+    let error = plain.send(request.clone()).await.unwrap_err();
+    assert_eq!(error.class(), FailureClass::Tls, "{error:?}");
+
+    let identity = ClientIdentity::from_pem(CLIENT, CLIENT_KEY).unwrap();
+    let first = plain.with_tls(&own(&identity)).unwrap();
+    let second = plain.with_tls(&own(&ClientIdentity::from_pem(CLIENT, CLIENT_KEY).unwrap())).unwrap();
+    assert!(Arc::ptr_eq(&first, &second), "equal identities share a client");
+    for client in [&first, &second] {
+        assert_eq!(client.send(request.clone()).await.unwrap().status, 200);
+        settle().await;
+    }
+    assert_eq!(n_open.load(Ordering::SeqCst), 1, "and its connection");
+    assert_eq!(plain.others.by_tls.lock().len(), 1);
+    drop((first, second));
+    // Whoever lets the last one go closes its connections.
+    tokio::time::timeout(LONG, async {
+        while n_open.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    let anew = plain.with_tls(&own(&identity)).unwrap();
+    assert_eq!(plain.others.by_tls.lock().len(), 1);
+    assert_eq!(anew.send(request).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_in_time() {
+    let (closed, mut n_closed) = mpsc::unbounded_channel();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let closed = closed.clone();
+            tokio::spawn(async move {
+                answer(stream, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                closed.send(()).unwrap();
+            });
+        }
+    });
+    let config = ClientConfig { idle_timeout: Duration::from_millis(30), ..ClientConfig::default() };
+    let client = HttpClient::new(&config, open_policy()).unwrap();
+    for _ in 0..2 {
+        assert!(client.send(post(&url)).await.unwrap().opened.is_some());
+        // The server sees the end although nobody asks the client for anything.
+        n_closed.recv().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn no_more_connections_are_kept_than_asked_for() {
+    let server = Server::start(|stream| answer(stream, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
+    let config = ClientConfig { max_idle_per_host: 1, ..ClientConfig::default() };
+    let client = HttpClient::new(&config, open_policy()).unwrap();
+    for n_opened in [2, 1] {
+        let url = server.url();
+        let (first, second) = tokio::join!(client.send(post(&url)), client.send(post(&url)));
+        let opened =
+            [first.unwrap(), second.unwrap()].iter().filter(|answer| answer.opened.is_some()).count();
+        assert_eq!(opened, n_opened);
+    }
+    assert_eq!(server.count(), 3);
 }
