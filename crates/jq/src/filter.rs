@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::compile::reads::Keys;
 use crate::compile::{self, CompileError, Options, Program};
 use crate::kernel;
 use crate::limits::{Limits, RunError};
 use crate::value::write::{self, Unfit};
-use crate::value::{Val, read};
+use crate::value::{NULL, Val, read};
 
 /// A compiled expression. Cheap to clone, shared between threads, run as often as wanted.
 #[derive(Clone)]
@@ -19,7 +20,7 @@ pub struct Filter(Arc<Program>);
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
     document: Document<'a>,
-    variables: &'a [Value],
+    variables: Variables<'a>,
     now: Option<f64>,
 }
 
@@ -29,24 +30,57 @@ enum Document<'a> {
     Value(&'a Value),
 }
 
+#[derive(Debug, Clone, Copy)]
+enum Variables<'a> {
+    Together(&'a [Value]),
+    Apart(&'a [&'a Value]),
+}
+
+impl<'a> Variables<'a> {
+    fn len(self) -> usize {
+        match self {
+            Self::Together(values) => values.len(),
+            Self::Apart(values) => values.len(),
+        }
+    }
+
+    fn get(self, at: usize) -> Option<&'a Value> {
+        match self {
+            Self::Together(values) => values.get(at),
+            Self::Apart(values) => values.get(at).copied(),
+        }
+    }
+}
+
 impl<'a> Input<'a> {
     /// JSON text, read without a detour.
     pub fn json(text: &'a [u8]) -> Self {
-        Self { document: Document::Json(text), variables: &[], now: None }
+        Self::of(Document::Json(text))
     }
 
     /// A value in memory. Integers of 64 bits are exact; text keeps more.
     pub fn value(value: &'a Value) -> Self {
-        Self { document: Document::Value(value), variables: &[], now: None }
+        Self::of(Document::Value(value))
     }
 
-    /// The values of the variables, in the order of [`Options::variables`].
+    fn of(document: Document<'a>) -> Self {
+        Self { document, variables: Variables::Together(&[]), now: None }
+    }
+
+    /// The values of the variables, in the order of [`Options::variables`]. One that the expression uses is copied for
+    /// the run, the others are not looked at.
     #[must_use]
-    pub fn with_variables(self, variables: &'a [Value]) -> Self {
-        Self { variables, ..self }
+    pub fn with_variables(self, values: &'a [Value]) -> Self {
+        Self { variables: Variables::Together(values), ..self }
     }
 
-    /// What `now` gives: seconds since 1970 in UTC.
+    /// The same for values that are kept in different places.
+    #[must_use]
+    pub fn with_variable_refs(self, values: &'a [&'a Value]) -> Self {
+        Self { variables: Variables::Apart(values), ..self }
+    }
+
+    /// What `now` gives: seconds since 1970 in UTC, with a fraction.
     #[must_use]
     pub fn with_now(self, seconds: f64) -> Self {
         Self { now: Some(seconds), ..self }
@@ -115,7 +149,9 @@ impl Filter {
 
     /// Whether the first output is anything but `false` and `null`. No output is false. The rest is not evaluated.
     pub fn is_true<'i>(&self, input: impl Into<Input<'i>>, limits: &Limits) -> Result<bool, RunError> {
-        self.evaluate(input.into(), limits, |outputs| {
+        let (input, reads) = (input.into(), self.0.reads_for_truth.as_ref());
+        let read = || self.read(&input, limits, reads);
+        kernel::evaluate(&self.0, limits, read, |outputs| {
             let first = outputs.next().transpose()?;
             Ok(first.is_some_and(|value| jaq_core::ValT::as_bool(&value)))
         })
@@ -127,25 +163,37 @@ impl Filter {
         limits: &Limits,
         collect: impl Fn(&mut dyn Iterator<Item = Result<Val, RunError>>) -> Result<T, RunError> + Sync,
     ) -> Result<T, RunError> {
-        kernel::evaluate(&self.0, limits, || self.read(&input, limits), collect)
+        kernel::evaluate(&self.0, limits, || self.read(&input, limits, None), collect)
     }
 
-    fn read(&self, input: &Input<'_>, limits: &Limits) -> Result<(Val, Vec<Val>), RunError> {
+    /// The document, or as much of it as `reads` names where that can be told apart, and the values of the variables.
+    fn read(
+        &self,
+        input: &Input<'_>,
+        limits: &Limits,
+        reads: Option<&Keys>,
+    ) -> Result<(Val, Vec<Val>), RunError> {
         let depth = limits.effective_depth();
         let document = match input.document {
             Document::Json(text) if text.len() > limits.input_bytes => {
                 return Err(read::InputError::TooLong(limits.input_bytes).into());
             }
-            Document::Json(text) => read::from_json(text, depth)?,
+            Document::Json(text) => {
+                let part = reads.and_then(|keys| read::part_from_json(text, depth, keys));
+                part.map_or_else(|| read::from_json(text, depth), Ok)?
+            }
             Document::Value(value) => read::from_value(value, depth)?,
         };
-        let (expected, given) = (self.0.n_variables, input.variables.len());
+        let (expected, given) = (self.0.variables.len(), input.variables.len());
         if expected != given {
             return Err(RunError::Variables { expected, given });
         }
-        let variables = input.variables.iter().map(|value| read::from_value(value, depth));
+        let variables = self.0.variables.iter().enumerate().map(|(at, is_used)| {
+            let used = input.variables.get(at).filter(|_| *is_used);
+            used.map_or(Ok(NULL), |value| read::from_value(value, depth))
+        });
         let mut variables = variables.collect::<Result<Vec<_>, _>>()?;
-        if self.0.knows_now {
+        if self.0.uses_now {
             variables.push(input.now.ok_or(RunError::NoTime)?.into());
         }
         Ok((document, variables))
@@ -265,8 +313,42 @@ mod tests {
         let values = [json!(1), json!({"x": null})];
         let input = Input::json(b"0").with_variables(&values);
         assert_eq!(filter.run_one(input, &LIMITS), Ok(json!([1, {"x": null}, 0])));
+        let apart = [&values[1], &values[0]];
+        let swapped = Input::json(b"0").with_variable_refs(&apart);
+        assert_eq!(filter.run_one(swapped, &LIMITS), Ok(json!([{"x": null}, 1, 0])));
         let missing = filter.run_one(Input::json(b"0"), &LIMITS);
         assert_eq!(missing, Err(RunError::Variables { expected: 2, given: 0 }));
+    }
+
+    #[test]
+    fn a_variable_that_is_not_used_is_not_looked_at() {
+        let too_deep = (0..20).fold(json!(1), |inner, _| json!([inner]));
+        let options = Options { variables: &["$context", "$secrets"], now: true };
+        let run = |text: &str, values: &[&Value]| {
+            let filter = Filter::compile_with(text, &options).unwrap();
+            filter.run_one(Input::json(b"0").with_variable_refs(values), &LIMITS)
+        };
+        assert_eq!(run("$context.a", &[&json!({"a": 2}), &too_deep]), Ok(json!(2)));
+        let error = run("$secrets | 1", &[&json!(null), &too_deep]).unwrap_err();
+        assert_eq!(error, RunError::Input(read::InputError::TooDeep(16)));
+        // Wherever a variable can stand.
+        for text in [
+            "{$context}[\"context\"]",
+            "[.[$context:]?] | $context",
+            "\"\\($context)\" | tonumber",
+            "def f: $context; f",
+            "reduce $context as $x (0; . + $x)",
+            "[limit($context; 7, 7, 7)] | length",
+            "null | (.a = $context).a",
+            "try error($context) catch .",
+            "if $context then 2 else 3 end",
+            "-$context | -.",
+        ] {
+            let filter = Filter::compile_with(text, &options).unwrap();
+            let values = [json!(2), too_deep.clone()];
+            let input = Input::json(b"0").with_variables(&values);
+            assert_eq!(filter.run_one(input, &LIMITS), Ok(json!(2)), "{text}");
+        }
     }
 
     #[test]
@@ -278,6 +360,28 @@ mod tests {
         assert_eq!(filter.run_one(input, &LIMITS), Err(RunError::NoTime));
         let dated = filter.run_one(input.with_now(1_700_000_000.25), &LIMITS);
         assert_eq!(dated, Ok(json!([1, "2023-11-14T22:13:20Z"])));
+        let timeless = Filter::compile_with("$a", &options).unwrap();
+        assert_eq!(timeless.run_one(input, &LIMITS), Ok(json!(1)));
+    }
+
+    /// As a workflow does: compiled once, run with what was recorded, the same each time.
+    #[test]
+    fn a_recorded_evaluation_can_be_repeated() {
+        let options = Options { variables: &["$context", "$input", "$secrets"], now: true };
+        let text = "{id: $input.id, n: ($context.n + 1), at: (now | todate), late: (now > $context.due)}";
+        let filter = Filter::compile_with(text, &options).unwrap();
+        let secrets = json!({"token": "t"});
+        for (n, now, late) in [(1, 1_700_000_000.0, false), (2, 1_800_000_000.0, true)] {
+            let (context, input) = (json!({"n": n, "due": 1_750_000_000}), json!({"id": "a"}));
+            let variables = [&context, &input, &secrets];
+            let run = || {
+                let input = Input::value(&input).with_variable_refs(&variables).with_now(now);
+                filter.run_one(input, &LIMITS)
+            };
+            let first = run().unwrap();
+            assert_eq!((&first["n"], &first["late"]), (&json!(n + 1), &json!(late)));
+            assert_eq!(run(), Ok(first));
+        }
     }
 
     #[test]

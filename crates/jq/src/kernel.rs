@@ -136,7 +136,7 @@ fn no_update<'a>() -> Exn<'a, Val> {
 /// What the interpreter does to values.
 impl ValT for Val {
     fn from_num(digits: &str) -> ValR {
-        Ok(Self::Num(Num::from_json(digits)))
+        Ok(Self::Num(Num::from_expression(digits)))
     }
 
     fn from_map<I: IntoIterator<Item = (Self, Self)>>(pairs: I) -> ValR {

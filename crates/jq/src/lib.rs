@@ -5,6 +5,16 @@
 //! let wanted = filter.is_true(Input::json(bytes), &Limits::default())?;
 //! ```
 //!
+//! Variables and the time have names when the expression is compiled, and values when it runs. The same values give the
+//! same result at any later time:
+//!
+//! ```text
+//! let options = Options { variables: &["$context", "$input", "$secrets"], now: true };
+//! let filter = Filter::compile_with("{id: $input.id, at: (now | todate), n: ($context.n + 1)}", &options)?;
+//! let input = Input::value(&input).with_variable_refs(&[&context, &input, &secrets]).with_now(started_at_s);
+//! let made = filter.run_one(input, &Limits::default())?;
+//! ```
+//!
 //! Expressions come from people and programs outside, and see events from outside. The language is jq as [`jaq`] runs it;
 //! jaq itself sets no bounds, so this crate does:
 //!
@@ -31,7 +41,7 @@
 //!
 //! # Differences from jq
 //!
-//! `tests/corpus/` compares with the real jq and lists every accepted difference. The ones to know: integers are exact
+//! `tests/corpus/` compares with the real jq and lists every known difference, as does `docs/jq.md`. In short: integers are exact
 //! beyond 53 bits; regular expressions are those of the `regex` crate, without look-around and backreferences, which is
 //! what makes them safe; a result that is not finite is an error; a function with filter parameters cannot call itself
 //! ([`CompileError`] says what to write instead); messages of errors name types and keys, never values.

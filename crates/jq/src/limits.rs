@@ -18,7 +18,7 @@ pub struct Limits {
     pub time: Option<Duration>,
     /// Levels of nesting of arrays and objects, in inputs, results and between; at most [`MAX_DEPTH`].
     pub depth: u32,
-    /// Bytes of JSON text read as input.
+    /// Bytes of JSON text read as input. Reading is not counted in steps; a value takes up to 30 times its text in memory.
     pub input_bytes: usize,
     /// Outputs of one run.
     pub outputs: usize,
@@ -33,7 +33,7 @@ impl Default for Limits {
             steps: 1_000_000,
             time: None,
             depth: 128,
-            input_bytes: 4 << 20,
+            input_bytes: 2 << 20,
             outputs: 10_000,
             output_bytes: 4 << 20,
         }

@@ -24,7 +24,7 @@ def arrays: select(type == "array");
 def objects: select(type == "object");
 def iterables: select(type == "array" or type == "object");
 def scalars: select(type != "array" and type != "object");
-def isvalid(f): try (f | true) catch false;
+def scalars_or_empty: scalars;
 def toboolean:
   if type == "boolean" then .
   elif . == "true" then true
@@ -177,3 +177,10 @@ def datesub($unit; $n): . - $n;
 # Formats; the others are native.
 def @text: tostring;
 def @json: tojson;
+def format($name):
+  if $name == "text" then @text elif $name == "json" then @json
+  elif $name == "csv" then @csv elif $name == "tsv" then @tsv
+  elif $name == "html" then @html elif $name == "sh" then @sh
+  elif $name == "uri" then @uri elif $name == "urid" then @urid
+  elif $name == "base64" then @base64 elif $name == "base64d" then @base64d
+  else error("there is no such format") end;

@@ -78,7 +78,6 @@ fn endless_loops_run_out_of_steps() {
             "def f($x): f($x + 1); f(0)",
             "last(range(infinite))",
             "[range(1e9)]",
-            "range(0; 1; 0) | empty",
             "last(repeat(1))",
             "[repeat(.)]",
             "[limit(1e9; repeat(1))]",
@@ -294,7 +293,6 @@ fn a_limit_cannot_be_caught() {
         "def f: try f catch f; try (1 + f) catch 1",
         "label $out | try (\"x\" * 1e9, break $out) catch 1",
         ".a |= (try last(repeat(1)) catch 1)",
-        "isvalid(last(repeat(1)))",
     ] {
         let (end, _) = attack(text, &json!({"a": [1]}), &LIMITS);
         assert!(end.is_some(), "{text}");

@@ -9,10 +9,12 @@ use jaq_core::load::parse;
 const MAX_QUOTED_CHARS: usize = 32;
 
 /// Filters of jq that read more than their input.
-const WITHHELD: &[&str] = &[
+pub(super) const WITHHELD: &[&str] = &[
     "builtins",
     "debug",
     "env",
+    "get_jq_origin",
+    "get_prog_origin",
     "get_search_list",
     "halt",
     "halt_error",

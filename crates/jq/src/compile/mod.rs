@@ -3,8 +3,9 @@
 //! jaq parses; [`survey`] walks the syntax tree for what jaq would accept and we cannot run safely, and for the names it
 //! uses; [`rewrite`] turns assignments into calls; only the definitions of the prelude that are needed are compiled into
 //! the program, which keeps thousands of filters small. The rewritten expression is handed to jaq as a definition like
-//! the others, and the program proper only calls it: jaq's loader takes syntax trees no other way. jaq's lexer and parser recurse with the nesting of the text, and frees the tree recursively, so all of
-//! it happens on a thread whose stack is made for the longest text.
+//! the others, and the program proper only calls it: jaq's loader takes syntax trees no other way. jaq's lexer and
+//! parser recurse with the nesting of the text, and the tree is freed recursively, so all of it happens on a thread whose
+//! stack is made for the longest text.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ use crate::kernel::Kernel;
 use crate::natives;
 
 mod error;
+pub(crate) mod reads;
 mod rewrite;
 mod survey;
 
@@ -36,9 +38,11 @@ const MAIN: &str = "__filter";
 /// What an expression may use besides its input.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options<'a> {
-    /// Names of variables, each with its `$`. Their values are given with the input, in this order.
+    /// Names of variables, each with its `$`. Their values are given with the input, in this order; those that the
+    /// expression does not use cost nothing.
     pub variables: &'a [&'a str],
-    /// Whether `now` exists. Its value is given with the input.
+    /// Whether `now` exists. Its value is given with the input, if the expression uses it: the machine's clock is never
+    /// read, so an evaluation can be repeated as of the time it was first made.
     pub now: bool,
 }
 
@@ -46,8 +50,11 @@ pub struct Options<'a> {
 pub(crate) struct Program {
     pub(crate) text: Box<str>,
     pub(crate) filter: jaq_core::Filter<Kernel>,
-    pub(crate) n_variables: usize,
-    pub(crate) knows_now: bool,
+    /// For each variable, whether the expression uses it.
+    pub(crate) variables: Box<[bool]>,
+    pub(crate) uses_now: bool,
+    /// What is read of the input when only the truth is wanted; `None` is everything.
+    pub(crate) reads_for_truth: Option<reads::Keys>,
 }
 
 /// Definitions every expression can use, with the names each of them uses.
@@ -111,10 +118,12 @@ fn build(text: &str, options: &Options<'_>) -> Result<Program, CompileError> {
     if let Some(reserved) = names.get(MAIN) {
         return Err(CompileError::at(text, reserved, format!("`{MAIN}` is reserved")));
     }
+    let reads_for_truth = reads::of(&tree);
     let tree = rewrite::term(tree);
     let mut prelude = PRELUDE.needed(survey::names(&tree));
     let mut variables: Vec<Cow<'_, str>> = options.variables.iter().map(|name| (*name).into()).collect();
-    if options.now {
+    let uses_now = options.now && names.contains("now");
+    if uses_now {
         variables.push(NOW.into());
         prelude.push(Def { name: "now", args: Vec::new(), body: Term::Var(NOW) });
     }
@@ -128,7 +137,8 @@ fn build(text: &str, options: &Options<'_>) -> Result<Program, CompileError> {
         .with_global_vars(variables.iter().map(AsRef::as_ref))
         .compile(modules)
         .map_err(|errors| error::from_names(text, &errors))?;
-    Ok(Program { text: text.into(), filter, n_variables: options.variables.len(), knows_now: options.now })
+    let variables = options.variables.iter().map(|name| names.contains(name)).collect();
+    Ok(Program { text: text.into(), filter, variables, uses_now, reads_for_truth })
 }
 
 fn parse(text: &str) -> Result<Term<&str>, CompileError> {
@@ -216,7 +226,15 @@ mod tests {
         ] {
             refusal(text);
         }
-        assert!(refusal("1 | env").to_string().contains("reads nothing but its input"));
+        for name in error::WITHHELD {
+            for call in [(*name).to_owned(), format!("{name}(1)")] {
+                let refusal = refusal(&format!("\n1 | {call}"));
+                let says = format!(
+                    "line 2, column 5: `{name}` is not available: a filter reads nothing but its input"
+                );
+                assert_eq!(refusal.to_string(), says);
+            }
+        }
         assert!(refusal("now").to_string().contains("the time is not offered here"));
     }
 

@@ -38,7 +38,7 @@ struct Function<'s> {
     must_not_be_called: bool,
 }
 
-/// The names of all functions and formats in `tree`.
+/// The names of all functions, formats and variables in `tree`; those of formats and variables begin with `@` and `$`.
 pub(super) fn names<'s>(tree: &Term<&'s str>) -> HashSet<&'s str> {
     Survey::of(tree).names
 }
@@ -94,7 +94,10 @@ impl<'s> Survey<'s> {
 
     fn parts(&mut self, term: &Term<&'s str>) {
         match term {
-            Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) => {}
+            Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) => {}
+            Term::Var(name) => {
+                self.names.insert(name);
+            }
             Term::Str(format, parts) => {
                 self.names.extend(format);
                 // The interpreter adds the parts up from the right, one inside the other.

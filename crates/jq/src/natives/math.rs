@@ -1,4 +1,5 @@
-//! Mathematical functions on doubles.
+//! Mathematical functions on doubles, as the C library has them. `jn` and `yn` are left out: they take time in proportion
+//! to their argument.
 
 use jaq_core::native::v;
 use jaq_core::{Cv, ValXs};
@@ -37,11 +38,15 @@ fn of_one() -> Vec<Native> {
         ("cbrt", v(0), |cv| f1(&cv, f64::cbrt)),
         ("cos", v(0), |cv| f1(&cv, f64::cos)),
         ("cosh", v(0), |cv| f1(&cv, f64::cosh)),
+        ("erf", v(0), |cv| f1(&cv, libm::erf)),
+        ("erfc", v(0), |cv| f1(&cv, libm::erfc)),
         ("exp", v(0), |cv| f1(&cv, f64::exp)),
         ("exp10", v(0), |cv| f1(&cv, libm::exp10)),
         ("exp2", v(0), |cv| f1(&cv, f64::exp2)),
         ("expm1", v(0), |cv| f1(&cv, f64::exp_m1)),
         ("fabs", v(0), |cv| f1(&cv, f64::abs)),
+        ("j0", v(0), |cv| f1(&cv, libm::j0)),
+        ("j1", v(0), |cv| f1(&cv, libm::j1)),
         ("lgamma", v(0), |cv| f1(&cv, libm::lgamma)),
         ("log", v(0), |cv| f1(&cv, f64::ln)),
         ("log10", v(0), |cv| f1(&cv, f64::log10)),
@@ -57,6 +62,8 @@ fn of_one() -> Vec<Native> {
         ("tanh", v(0), |cv| f1(&cv, f64::tanh)),
         ("tgamma", v(0), |cv| f1(&cv, libm::tgamma)),
         ("trunc", v(0), |cv| f1(&cv, f64::trunc)),
+        ("y0", v(0), |cv| f1(&cv, libm::y0)),
+        ("y1", v(0), |cv| f1(&cv, libm::y1)),
         ("frexp", v(0), |cv| one(frexp(&cv.1))),
         ("modf", v(0), |cv| one(modf(&cv.1))),
     ]
@@ -75,6 +82,7 @@ fn of_more() -> Vec<Native> {
         ("ldexp", v(2), |cv| f2(cv, |x, y| libm::scalbn(x, y as i32))),
         ("nextafter", v(2), |cv| f2(cv, libm::nextafter)),
         ("pow", v(2), |cv| f2(cv, f64::powf)),
+        ("remainder", v(2), |cv| f2(cv, libm::remainder)),
         ("scalb", v(2), |cv| f2(cv, |x, y| x * y.exp2())),
         ("fma", v(3), |mut cv| {
             let [z, y, x] = [cv.0.pop_var(), cv.0.pop_var(), cv.0.pop_var()];

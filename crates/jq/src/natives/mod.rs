@@ -12,25 +12,16 @@ use crate::value::{Val, ValR};
 
 mod dates;
 mod formats;
+mod generators;
 mod json;
 mod math;
 mod regex;
 mod text;
-mod updates;
+pub(crate) mod updates;
 
 /// Functions of the interpreter's core, generators for the most part.
-const FROM_JAQ_CORE: &[&str] = &[
-    "error_empty",
-    "first",
-    "key_values",
-    "keys_unsorted",
-    "last",
-    "limit",
-    "path",
-    "path_value",
-    "range",
-    "skip",
-];
+const FROM_JAQ_CORE: &[&str] =
+    &["error_empty", "first", "key_values", "keys_unsorted", "last", "limit", "path", "path_value", "skip"];
 
 /// Functions of jaq's standard library.
 const FROM_JAQ_STD: &[&str] = &[
@@ -64,6 +55,7 @@ pub(crate) fn all() -> impl Iterator<Item = Fun<Kernel>> {
         json::natives(),
         text::natives(),
         formats::natives(),
+        generators::natives(),
         math::natives(),
         dates::natives(),
         regex::natives(),

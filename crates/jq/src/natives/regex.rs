@@ -30,6 +30,8 @@ use crate::value::{Entries, Error, NULL, Text, Val, ValR, fault};
 const MAX_PATTERN_BYTES: usize = 4 << 10;
 /// The largest compiled pattern, and the memory of its automaton, in bytes.
 const MAX_COMPILED_BYTES: usize = 256 << 10;
+/// The memory for simulating a pattern, in bytes.
+const MAX_SIMULATION_BYTES: usize = 1 << 20;
 /// How many patterns a thread keeps.
 const MAX_KEPT: usize = 8;
 /// Bytes scanned between two charges.
@@ -149,6 +151,11 @@ impl Pattern {
         let nfa = NFA::compiler().syntax(syntax).configure(config).build(source);
         let nfa = nfa.map_err(|_| fault("the regular expression is not valid, or too large"))?;
         meter::charge_bytes(nfa.memory_usage());
+        // Simulation keeps the places of all groups for each state.
+        let slots = nfa.group_info().slot_len().saturating_mul(nfa.states().len());
+        if slots.saturating_mul(size_of::<usize>()) > MAX_SIMULATION_BYTES {
+            return Err(fault("the regular expression has too many groups"));
+        }
         let vm =
             PikeVM::new_from_nfa(nfa.clone()).map_err(|_| fault("the regular expression is not valid"))?;
         let dfa_config = dfa::Config::new()
@@ -167,8 +174,9 @@ impl Pattern {
 
     /// Steps for simulating the pattern over `bytes`.
     fn simulation_cost(&self, bytes: usize) -> u64 {
-        let states = self.vm.get_nfa().states().len();
-        (bytes as u64 + 1).saturating_mul(states as u64) / 16
+        let nfa = self.vm.get_nfa();
+        let work = nfa.states().len() * (nfa.group_info().slot_len() / 8 + 1);
+        (bytes as u64 + 1).saturating_mul(work as u64) / 16
     }
 }
 
@@ -290,6 +298,7 @@ struct Characters<'t> {
 
 impl Characters<'_> {
     fn before(&mut self, byte: usize) -> usize {
+        meter::charge_bytes(byte.abs_diff(self.byte));
         // Groups of one match need not begin in order.
         if byte < self.byte {
             let back = self.text[byte..self.byte].chars().count();
@@ -424,6 +433,8 @@ mod tests {
             assert!(run("a", pattern, "", matches).is_err(), "{pattern}");
         }
         assert!(run("a", &"(".repeat(4_000), "", matches).is_err());
+        assert!(run("a", &"(a)".repeat(400), "", matches).is_err());
+        assert!(run("a", &"()".repeat(2_000), "", matches).is_err());
         assert!(run("a", &"a".repeat(MAX_PATTERN_BYTES + 1), "", matches).is_err());
         assert!(run("a", "a", "q", matches).is_err());
         assert!(search(&NULL, &Val::string("a"), &NULL, matches).is_err());

@@ -10,12 +10,17 @@ use crate::meter;
 use crate::natives::Native;
 use crate::value::{self, Entries, Val, ValX, fault};
 
-/// The functions: `_modify(paths; f)` for `paths |= f`, `_assign(paths; $value)` for `paths = $value`, and friends.
+/// `modify(paths; f)`, which `paths |= f` becomes. No expression can define or call what has this name.
+pub(crate) const MODIFY: &str = "!modify";
+/// `assign(paths; $value)`, which `paths = $value` becomes.
+pub(crate) const ASSIGN: &str = "!assign";
+
+/// The functions.
 pub(super) fn natives() -> Vec<Native> {
     let filters = |n| std::iter::repeat_n(Bind::Fun(()), n).collect();
     vec![
-        ("_modify", filters(2), |cv| single(modify(cv))),
-        ("_assign", [Bind::Fun(()), Bind::Var(())].into(), |cv| single(assign(cv))),
+        (MODIFY, filters(2), |cv| single(modify(cv))),
+        (ASSIGN, [Bind::Fun(()), Bind::Var(())].into(), |cv| single(assign(cv))),
         ("map_values", filters(1), |cv| single(map_values(cv))),
         ("setpath", v(2), |mut cv| {
             let (new, path) = (cv.0.pop_var(), cv.0.pop_var());

@@ -148,7 +148,7 @@ pub(crate) fn indices(value: &Val, part: &Val) -> ValR {
 fn indices_in_text(text: &str, part: &str) -> Val {
     meter::charge_bytes(text.len());
     let (mut from, mut chars, mut found) = (0, 0, Vec::new());
-    let Some(first_len) = part.chars().next().map(char::len_utf8) else { return NULL };
+    let Some(first_len) = part.chars().next().map(char::len_utf8) else { return Val::array(Vec::new()) };
     // `find` runs in linear time for each call; overlapping matches make it as many calls as there are matches.
     while let Some(at) = text.get(from..).and_then(|rest| rest.find(part)) {
         meter::charge_bytes(at + part.len());
@@ -161,7 +161,7 @@ fn indices_in_text(text: &str, part: &str) -> Val {
 
 fn indices_in_array(array: &Rc<Arr>, part: &[Val]) -> Val {
     if part.is_empty() {
-        return NULL;
+        return Val::array(Vec::new());
     }
     let found = array.items.windows(part.len()).enumerate().filter(|(_, window)| *window == part);
     found.map(|(at, _)| Val::from(at)).collect()
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn overlapping_occurrences_are_found_by_character() {
         assert_eq!(indices(&val("\"ñaaañ\""), &val("\"aa\"")).unwrap(), val("[1,2]"));
-        assert_eq!(indices(&val("\"aa\""), &val("\"\"")).unwrap(), NULL);
+        assert_eq!(indices(&val("\"aa\""), &val("\"\"")).unwrap(), val("[]"));
         assert_eq!(indices(&val("[1,[1],1]"), &val("1")).unwrap(), val("[0,2]"));
     }
 }

@@ -118,7 +118,7 @@ impl Div for Val {
 }
 
 fn split(text: &str, separator: &str) -> Val {
-    meter::charge_bytes(text.len());
+    meter::charge_bytes(text.len() + separator.len());
     let part = |part: &str| Val::string(part);
     match (text, separator) {
         ("", _) => Val::array(Vec::new()),
@@ -158,7 +158,7 @@ pub(crate) fn contains(value: &Val, part: &Val) -> Result<bool, Error> {
     meter::charge(1);
     match (value, part) {
         (Val::Str(text), Val::Str(part)) => {
-            meter::charge_bytes(text.as_str().len());
+            meter::charge_bytes(text.as_str().len() + part.as_str().len());
             Ok(text.as_str().contains(part.as_str()))
         }
         (Val::Arr(array), Val::Arr(parts)) => {

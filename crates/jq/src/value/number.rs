@@ -59,6 +59,17 @@ impl Num {
         Self::Literal(Rc::new(Literal { text: text.into(), value }))
     }
 
+    /// Takes a number in jq's syntax, which has what JSON's has not: `007`, `1.` and `.5`. Digits are kept where JSON has them too.
+    pub(crate) fn from_expression(text: &str) -> Self {
+        if text.parse::<serde_json::Number>().is_ok() {
+            return Self::from_json(text);
+        }
+        match text.parse::<i128>() {
+            Ok(value) => Self::from_integer(value),
+            Err(_) => Self::from_float(text.parse().unwrap_or(f64::NAN)),
+        }
+    }
+
     /// The nearest double.
     pub(crate) fn as_f64(&self) -> f64 {
         match self {
@@ -223,6 +234,15 @@ mod tests {
         assert_eq!(num("10.50").to_string(), "10.50");
         assert_eq!(num("10.50").add(&num("0")).to_string(), "10.5");
         assert_eq!(num("1.0").as_integer(), Some(1));
+    }
+
+    #[test]
+    fn numbers_that_json_has_not_are_written_as_json() {
+        for (text, json) in
+            [("007", "7"), ("01.50", "1.5"), ("1.", "1"), (".5", "0.5"), ("00e010", "0"), ("1.50", "1.50")]
+        {
+            assert_eq!(Num::from_expression(text).to_string(), json, "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Text is read straight into values, strictly by RFC 8259: no comments, no `NaN`, no lone surrogates, one value. The last
 //! of several equal keys counts. Numbers keep their digits ([`Num`]).
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use hifijson::SliceLexer;
@@ -11,6 +12,7 @@ use hifijson::str::LexAlloc;
 use hifijson::token::{Expect, Lex};
 use serde_json::Value;
 
+use crate::compile::reads::{Below, Keys};
 use crate::value::number::Num;
 use crate::value::{Arr, Entries, NULL, Obj, Text, Val};
 
@@ -35,7 +37,7 @@ pub enum InputError {
 
 /// Reads exactly one value. Recursion is bounded by `max_depth`.
 pub(crate) fn from_json(json: &[u8], max_depth: u32) -> Result<Val, InputError> {
-    let mut reader = Reader { lexer: SliceLexer::new(json), levels: max_depth };
+    let mut reader = Reader::new(json, max_depth);
     let read = reader.one_value();
     let offset = json.len() - reader.lexer.as_slice().len();
     read.map_err(|error| match error {
@@ -44,15 +46,34 @@ pub(crate) fn from_json(json: &[u8], max_depth: u32) -> Result<Val, InputError> 
     })
 }
 
+/// Reads a text that is one object, without what `keys` do not name. `None` if the text is no object, or is refused:
+/// [`from_json`] then says why.
+pub(crate) fn part_from_json(json: &[u8], max_depth: u32, keys: &Keys) -> Option<Val> {
+    let mut reader = Reader::new(json, max_depth);
+    let value = match reader.lexer.ws_peek()? {
+        b'{' => reader.nested(|reader| reader.object_part(keys)).ok()?,
+        _ => return None,
+    };
+    reader.lexer.ws_peek().is_none().then_some(value)
+}
+
 struct Reader<'a> {
     lexer: SliceLexer<'a>,
     /// How many more levels may open.
     levels: u32,
+    /// Items and entries of the arrays and objects that are open, the innermost last. They are moved into collections of
+    /// just their size when these close: documents of many small ones would otherwise take several times the memory.
+    items: Vec<Val>,
+    entries: Vec<(Text, Val)>,
 }
 
 type Read<T> = Result<T, hifijson::Error>;
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(json: &'a [u8], max_depth: u32) -> Self {
+        Self { lexer: SliceLexer::new(json), levels: max_depth, items: Vec::new(), entries: Vec::new() }
+    }
+
     fn one_value(&mut self) -> Read<Val> {
         let next = self.lexer.ws_peek().ok_or(Expect::Value)?;
         let value = self.value(next)?;
@@ -77,7 +98,7 @@ impl Reader<'_> {
         }
     }
 
-    fn nested(&mut self, read: fn(&mut Self) -> Read<Val>) -> Read<Val> {
+    fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
         self.levels = self.levels.checked_sub(1).ok_or(hifijson::Error::Depth)?;
         self.lexer.discarded();
         let value = read(self);
@@ -86,8 +107,11 @@ impl Reader<'_> {
     }
 
     fn string(&mut self) -> Read<Text> {
-        let text = self.lexer.discarded().str_string().map_err(hifijson::Error::Str)?;
-        Ok(Text::from(&*text))
+        self.text().map(|text| Text::from(&*text))
+    }
+
+    fn text(&mut self) -> Read<Cow<'a, str>> {
+        self.lexer.discarded().str_string().map_err(hifijson::Error::Str)
     }
 
     /// Goes through a sequence up to `end`; `item` reads one that begins with the byte it is given.
@@ -112,27 +136,69 @@ impl Reader<'_> {
     }
 
     fn array(&mut self) -> Read<Val> {
-        let mut items = Vec::new();
+        let first = self.items.len();
         self.sequence(b']', |reader, next| {
-            items.push(reader.value(next)?);
+            let item = reader.value(next)?;
+            reader.items.push(item);
             Ok(())
         })?;
-        Ok(Val::Arr(Rc::new(Arr::new(items))))
+        Ok(Val::Arr(Rc::new(Arr::new(self.items.drain(first..).collect()))))
     }
 
     fn object(&mut self) -> Read<Val> {
-        let mut entries = Entries::with_capacity(7);
+        let first = self.entries.len();
+        self.members(|reader, key, next| {
+            let key = Text::from(&*key);
+            let value = reader.value(next)?;
+            reader.entries.push((key, value));
+            Ok(())
+        })?;
+        Ok(self.object_from(first))
+    }
+
+    /// An object with what `keys` name, the rest only checked.
+    fn object_part(&mut self, keys: &Keys) -> Read<Val> {
+        let first = self.entries.len();
+        self.members(|reader, key, next| {
+            let Some(below) = keys.below(&key) else { return reader.skip(next) };
+            let key = Text::from(&*key);
+            let value = match below {
+                Below::Keys(inner) if next == b'{' => reader.nested(|reader| reader.object_part(inner))?,
+                _ => reader.value(next)?,
+            };
+            reader.entries.push((key, value));
+            Ok(())
+        })?;
+        Ok(self.object_from(first))
+    }
+
+    fn object_from(&mut self, first: usize) -> Val {
+        let entries: Entries = self.entries.drain(first..).collect();
+        Val::Obj(Rc::new(Obj::new(entries)))
+    }
+
+    /// Goes through the members of an object; `member` gets the key and the first byte of the value.
+    fn members(&mut self, mut member: impl FnMut(&mut Self, Cow<'a, str>, u8) -> Read<()>) -> Read<()> {
         self.sequence(b'}', |reader, next| {
             if next != b'"' {
                 return Err(Expect::String.into());
             }
-            let key = reader.string()?;
+            let key = reader.text()?;
             reader.lexer.expect(Lex::ws_peek, b':').ok_or(Expect::Colon)?;
             let next = reader.lexer.ws_peek().ok_or(Expect::Value)?;
-            entries.insert(key, reader.value(next)?);
-            Ok(())
-        })?;
-        Ok(Val::Obj(Rc::new(Obj::new(entries))))
+            member(reader, key, next)
+        })
+    }
+
+    /// Checks the value that begins with `next` as strictly as if it were read.
+    fn skip(&mut self, next: u8) -> Read<()> {
+        match next {
+            b'"' => self.text().map(drop),
+            b'[' => self.nested(|reader| reader.sequence(b']', Self::skip)),
+            b'{' => self.nested(|reader| reader.members(|reader, _, next| reader.skip(next))),
+            b'-' | b'0'..=b'9' => Ok(self.lexer.num_string().validated().map(drop)?),
+            _ => self.value(next).map(drop),
+        }
     }
 }
 
