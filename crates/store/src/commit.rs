@@ -1,6 +1,6 @@
 //! A write as a value: [`Commit`] says everything that must become true together.
 //!
-//! The order of application is fixed: fence, dedupe key, statements, deliveries, events, cursors. A commit is applied whole or not at
+//! The order of application is fixed: fence, dedupe key, statements, deliveries, events, deliveries of these events, cursors. A commit is applied whole or not at
 //! all; commits that happen to share a transaction do not affect one another.
 
 use std::borrow::Cow;
@@ -112,6 +112,8 @@ pub struct Commit {
     pub deliveries: Arc<Vec<DeliveryRow>>,
     /// Events to append, in this order.
     pub events: Vec<NewEvent>,
+    /// Deliveries of the commit's own events, each with the index of its event; their places are filled in.
+    pub own_deliveries: Vec<(usize, DeliveryRow)>,
     /// Consumer cursors to move.
     pub cursors: Vec<CursorMove>,
 }
@@ -137,6 +139,7 @@ impl Commit {
         self.fence.is_none()
             && self.statements.is_empty()
             && self.deliveries.is_empty()
+            && self.own_deliveries.is_empty()
             && self.cursors.is_empty()
             && self.events.len() <= 1
     }
@@ -151,6 +154,17 @@ pub struct Appended {
     pub seq: Seq,
     /// True when an event with this id and source was there already; nothing was added.
     pub is_duplicate: bool,
+}
+
+/// The deliveries of a commit's own events, at their events' places.
+pub(crate) fn placed(own: &[(usize, DeliveryRow)], places: &[Appended]) -> Vec<DeliveryRow> {
+    let place_of = |index: usize| places.get(index).map(|place| (place.shard, place.seq));
+    own.iter()
+        .filter_map(|(index, row)| {
+            let (shard, seq) = place_of(*index)?;
+            Some(DeliveryRow { shard, seq, ..row.clone() })
+        })
+        .collect()
 }
 
 /// What a commit did.

@@ -65,10 +65,45 @@ impl TestDatabase {
         url_of(&self.server, &self.name)
     }
 
+    /// Where the server listens: host and port.
+    pub fn server(&self) -> (String, u16) {
+        let config: Config = self.server.parse().expect("invariant: a connection was made with it");
+        let host = match config.get_hosts().first() {
+            Some(tokio_postgres::config::Host::Tcp(host)) => host.clone(),
+            _ => "127.0.0.1".to_owned(),
+        };
+        (host, config.get_ports().first().copied().unwrap_or(5432))
+    }
+
+    /// The database as a store URL that leads to a port on this machine, where a [`Proxy`](crate::Proxy) listens.
+    pub fn url_through(&self, port: u16) -> String {
+        let url = self.url();
+        let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", &url));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let user = authority.rsplit_once('@').map_or(String::new(), |(user, _)| format!("{user}@"));
+        format!("{scheme}://{user}127.0.0.1:{port}/{path}")
+    }
+
     /// Runs a statement on the database, past the store.
     pub async fn execute(&self, sql: &str) {
         let client = connect(&self.url()).await.expect("invariant: the server answered before");
         client.batch_execute(sql).await.expect("invariant: the test's own statement is right");
+    }
+
+    /// Everything in every table, as text.
+    pub async fn contents(&self) -> String {
+        let client = connect(&self.url()).await.expect("invariant: the server answered before");
+        let tables = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'";
+        let tables = client.query(tables, &[]).await.expect("invariant: the catalogue can be read");
+        let mut text = String::new();
+        for table in tables {
+            let table: String = table.get(0);
+            let sql = format!("SELECT coalesce(string_agg(t::text, E'\n'), '') FROM {table} t");
+            let row = client.query_one(&sql, &[]).await.expect("invariant: a table can be read");
+            text.push_str(row.get(0));
+            text.push('\n');
+        }
+        text
     }
 
     /// Ends every connection to the database but the one that says so, as a restart of the server would.
@@ -165,5 +200,10 @@ mod tests {
     fn urls_keep_their_options() {
         assert_eq!(url_of("postgres://u@h:1/a?sslmode=disable", "b"), "postgres://u@h:1/b?sslmode=disable");
         assert_eq!(url_of("postgres://h1:1,h2:2", "b"), "postgres://h1:1,h2:2/b");
+        let server = "postgres://u:p@db.test:5433/a?sslmode=disable".to_owned();
+        // Not made, so not dropped either.
+        let database = std::mem::ManuallyDrop::new(TestDatabase { name: "b".to_owned(), server });
+        assert_eq!(database.server(), ("db.test".to_owned(), 5433));
+        assert_eq!(database.url_through(7), "postgres://u:p@127.0.0.1:7/b?sslmode=disable");
     }
 }

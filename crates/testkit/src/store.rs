@@ -57,6 +57,19 @@ impl TestStore {
         self.store = Store::open(self.options()).await.expect("invariant: a closed store opens again");
     }
 
+    /// Everything that is kept, for tests that look for what must not be: the rows of every table, or the files with
+    /// whatever is left of former rows. Not-text bytes are replaced.
+    pub async fn contents(&self) -> String {
+        match &self.home {
+            Home::Database(database) => database.contents().await,
+            Home::Folder(folder) => {
+                let files = std::fs::read_dir(folder.path()).expect("invariant: the folder is there");
+                let files = files.filter_map(|file| std::fs::read(file.ok()?.path()).ok());
+                files.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
+            }
+        }
+    }
+
     /// The PostgreSQL database below.
     pub fn database(&self) -> Option<&TestDatabase> {
         match &self.home {

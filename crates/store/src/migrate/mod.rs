@@ -24,6 +24,44 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "event types",
         text: include_str!("../../migrations/0004_event_types.sql"),
     },
+    Migration {
+        version: 5,
+        name: "attempt timings",
+        text: include_str!("../../migrations/0005_attempt_timings.sql"),
+    },
+    Migration { version: 6, name: "workflows", text: include_str!("../../migrations/0006_workflows.sql") },
+    Migration {
+        version: 7,
+        name: "delivery stats",
+        text: include_str!("../../migrations/0007_delivery_stats.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "portal tokens",
+        text: include_str!("../../migrations/0008_portal_tokens.sql"),
+    },
+    Migration { version: 9, name: "order", text: include_str!("../../migrations/0009_order.sql") },
+    Migration {
+        version: 10,
+        name: "workflow schedules",
+        text: include_str!("../../migrations/0010_schedules.sql"),
+    },
+    Migration {
+        version: 11,
+        name: "endpoint probes",
+        text: include_str!("../../migrations/0011_endpoint_probes.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "expired deliveries",
+        text: include_str!("../../migrations/0012_expired_deliveries.sql"),
+    },
+    Migration {
+        version: 13,
+        name: "workflow tasks",
+        text: include_str!("../../migrations/0013_workflow_tasks.sql"),
+    },
+    Migration { version: 14, name: "records", text: include_str!("../../migrations/0014_records.sql") },
 ];
 
 /// The newest schema version this program knows.

@@ -16,7 +16,7 @@ use tokio_postgres::types::ToSql;
 use trunkline_model::{Seq, Shard};
 
 use super::Ticket;
-use super::connect::{Connector, Session};
+use super::connect::{Connector, SILENCE, Session};
 use super::fault::{Fault, MAX_REPEATS};
 use super::journal::{Plan, Prepared, pipelined, rows, say};
 use super::listen::News;
@@ -101,7 +101,7 @@ impl Appender {
                     .await
                     .map_err(|source| Fault::Refused(CommitError::Unavailable(source)))?,
             };
-            match transaction(&session, group, self.n_shards).await {
+            match session.within(SILENCE, transaction(&session, group, self.n_shards)).await {
                 Ok(applied) => {
                     *slot = Some(session);
                     return Ok(applied);

@@ -2,7 +2,8 @@
 //!
 //! One [`Connector`] serves the pool, the appenders and the listener. While the server cannot be reached, attempts are
 //! spaced by a growing pause and everybody else is told so at once; one line is logged when the trouble begins, one
-//! every ten seconds while it lasts, one when it is over.
+//! every ten seconds while it lasts, one when it is over. A connection that is open and silent is given up after a while:
+//! whatever lies between may have forgotten it, and nobody else would ever notice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Client, Config, Connection, Socket, Statement};
@@ -28,6 +30,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How often a lasting trouble is logged.
 const LOG_SPACING: Duration = Duration::from_secs(10);
+/// How long a connection may take to be made, or an append to be answered.
+///
+/// Above the 15 s after which the server ends a transaction whose hub has vanished, below the 30 s of an API request.
+pub(super) const SILENCE: Duration = Duration::from_secs(20);
+/// The same for any other commit or query: some delete or count a great many rows.
+pub(super) const LONG_SILENCE: Duration = Duration::from_mins(1);
 /// How many prepared statements one connection keeps.
 const CACHE_LIMIT: usize = 512;
 
@@ -84,15 +92,18 @@ impl Connector {
     /// Makes a connection whose traffic a task of the runtime drives.
     pub(super) async fn session(&self) -> Result<Session, Cause> {
         let (client, driver) = self.raw().await?;
-        tokio::spawn(async move {
+        let driver = tokio::spawn(async move {
             // The error reaches whoever waits for an answer on this connection.
             if let Err(error) = driver.await {
                 tracing::debug!(error = %error, "connection to PostgreSQL ended");
             }
         });
-        let session = Session { client, statements: Mutex::default() };
-        session.client.batch_execute(SESSION).await?;
-        Ok(session)
+        let session = Session { client, driver: driver.abort_handle(), statements: Mutex::default() };
+        let set = async { Ok(session.client.batch_execute(SESSION).await?) };
+        match session.within(SILENCE, set).await {
+            Ok(()) => Ok(session),
+            Err(fault) => Err(fault.into_commit_error().into()),
+        }
     }
 
     /// Makes a connection that the caller drives.
@@ -100,7 +111,12 @@ impl Connector {
         if self.trouble.lock().retry_at.is_some_and(|retry_at| Instant::now() < retry_at) {
             return Err("the server could not be reached a moment ago".into());
         }
-        match self.config.connect(self.tls.clone()).await {
+        let connecting = tokio::time::timeout(SILENCE, self.config.connect(self.tls.clone()));
+        let connected: Result<_, Cause> = match connecting.await {
+            Ok(connected) => connected.map_err(Cause::from),
+            Err(_) => Err("the server did not answer in time".into()),
+        };
+        match connected {
             Ok(connected) => {
                 let trouble = std::mem::take(&mut *self.trouble.lock());
                 if trouble.n_failures > 0 {
@@ -109,13 +125,13 @@ impl Connector {
                 Ok(connected)
             }
             Err(error) => {
-                self.note_failure(&error);
-                Err(error.into())
+                self.note_failure(&*error);
+                Err(error)
             }
         }
     }
 
-    fn note_failure(&self, error: &tokio_postgres::Error) {
+    fn note_failure(&self, error: &(dyn std::error::Error + 'static)) {
         let now = Instant::now();
         let mut trouble = self.trouble.lock();
         let pause = FIRST_PAUSE.saturating_mul(1 << trouble.n_failures.min(10)).min(LONGEST_PAUSE);
@@ -123,7 +139,7 @@ impl Connector {
         trouble.retry_at = Some(now + pause);
         if trouble.logged_at.is_none_or(|logged_at| now >= logged_at + LOG_SPACING) {
             trouble.logged_at = Some(now);
-            let cause = std::error::Error::source(error).map(ToString::to_string);
+            let cause = error.source().map(ToString::to_string);
             tracing::warn!(error = %error, cause, n_failures = trouble.n_failures, "cannot connect to PostgreSQL");
         }
     }
@@ -132,6 +148,7 @@ impl Connector {
 /// One connection with the statements prepared on it.
 pub(super) struct Session {
     pub(super) client: Client,
+    driver: AbortHandle,
     statements: Mutex<HashMap<String, Statement>>,
 }
 
@@ -150,12 +167,29 @@ impl Session {
         Ok(statement)
     }
 
+    /// Waits for an exchange with the server, and closes the connection when that takes too long.
+    pub(super) async fn within<T>(
+        &self,
+        limit: Duration,
+        exchange: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let Ok(done) = tokio::time::timeout(limit, exchange).await else {
+            tracing::warn!("a connection to PostgreSQL fell silent and was given up");
+            self.driver.abort();
+            return Err(Fault::Silent);
+        };
+        done
+    }
+
     /// Ends whatever transaction is open after a failure; tells whether the connection can be used again.
     pub(super) async fn reset(&self, fault: &Fault) -> bool {
         if fault.is_stale_plan() {
             self.statements.lock().clear();
         }
-        !self.client.is_closed() && self.client.batch_execute("ROLLBACK").await.is_ok()
+        // The connection of a fault like this is on its way out.
+        !matches!(fault, Fault::Silent)
+            && !self.client.is_closed()
+            && self.client.batch_execute("ROLLBACK").await.is_ok()
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) enum Fault {
     Undone(Error),
     /// The connection broke with COMMIT under way: nobody knows.
     Unknown(Error),
+    /// The server did not answer in time, and the connection was given up: nobody knows.
+    Silent,
 }
 
 impl From<Error> for Fault {
@@ -63,6 +65,7 @@ impl Fault {
             Self::Undone(error) if error.code() == Some(&SqlState::DISK_FULL) => CommitError::Full,
             Self::Undone(error) if blames_data(&error) => CommitError::Constraint(error.into()),
             Self::Undone(error) | Self::Unknown(error) => CommitError::Unavailable(error.into()),
+            Self::Silent => CommitError::Unavailable("the server did not answer in time".into()),
         }
     }
 }

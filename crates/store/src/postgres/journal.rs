@@ -35,7 +35,7 @@ const INSERT_FROM: &str = " SELECT * FROM unnest($1::bigint[], $2::bigint[], $3:
 const MOVE_HEADS: &str = "UPDATE journal_heads SET seq = moved.seq \
      FROM unnest($1::bigint[], $2::bigint[]) AS moved (shard, seq) WHERE journal_heads.shard = moved.shard";
 
-const ADD_USAGE: &str = "INSERT INTO tenant_usage (tenant, shard, n_events, n_bytes) \
+pub(super) const ADD_USAGE: &str = "INSERT INTO tenant_usage (tenant, shard, n_events, n_bytes) \
      SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) \
      ON CONFLICT (tenant, shard) DO UPDATE SET n_events = tenant_usage.n_events + excluded.n_events, \
      n_bytes = tenant_usage.n_bytes + excluded.n_bytes";

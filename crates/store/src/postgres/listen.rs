@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_postgres::AsyncMessage;
 use trunkline_model::{Seq, Shard};
 
-use super::connect::Connector;
+use super::connect::{Connector, SILENCE};
 use crate::Heads;
 use crate::error::Cause;
 
@@ -99,9 +99,9 @@ async fn exchange(connector: &Connector, news: &News) -> Result<(), Cause> {
         Ok::<(), Cause>(())
     };
     let talking = async {
-        client.batch_execute("SET jit = off; LISTEN trunkline_journal").await?;
-        let read_heads = client.prepare("SELECT shard, seq FROM journal_heads").await?;
-        let notify = client.prepare("SELECT pg_notify('trunkline_journal', $1)").await?;
+        answered(client.batch_execute("SET jit = off; LISTEN trunkline_journal")).await?;
+        let read_heads = answered(client.prepare("SELECT shard, seq FROM journal_heads")).await?;
+        let notify = answered(client.prepare("SELECT pg_notify('trunkline_journal', $1)")).await?;
         let mut polls = tokio::time::interval(POLL);
         polls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -112,12 +112,12 @@ async fn exchange(connector: &Connector, news: &News) -> Result<(), Cause> {
                 },
                 () = news.wake.notified() => {
                     if let Some(payload) = news.payload() {
-                        client.query(&notify, &[&payload]).await?;
+                        answered(client.query(&notify, &[&payload])).await?;
                         tokio::time::sleep(SPACING).await;
                     }
                 }
                 _ = polls.tick() => {
-                    for row in client.query(&read_heads, &[]).await? {
+                    for row in answered(client.query(&read_heads, &[])).await? {
                         news.heads.advance(row.try_get(0)?, row.try_get(1)?);
                     }
                 }
@@ -128,5 +128,13 @@ async fn exchange(connector: &Connector, news: &News) -> Result<(), Cause> {
     tokio::select! {
         driven = driving => driven,
         talked = talking => talked,
+    }
+}
+
+/// Waits for an answer, but not for ever: the connection may be dead without anybody having been told.
+async fn answered<T>(exchange: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Cause> {
+    match tokio::time::timeout(SILENCE, exchange).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err("the server did not answer in time".into()),
     }
 }

@@ -30,8 +30,8 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 use trunkline_model::Shard;
 
-use self::connect::{Connector, Session};
-use self::fault::{Fault, MAX_REPEATS};
+use self::connect::{Connector, LONG_SILENCE, Session};
+use self::fault::MAX_REPEATS;
 use self::listen::News;
 use self::pool::Pool;
 use crate::error::{CommitError, OpenError, ReadError};
@@ -163,7 +163,9 @@ impl Core {
         let mut n_repeats = 0;
         loop {
             let connection = self.pool.get().await.map_err(CommitError::Unavailable)?;
-            match transaction::apply(connection.session(), commit, self.n_shards).await {
+            let session = connection.session();
+            let applying = transaction::apply(session, commit, self.n_shards);
+            match session.within(LONG_SILENCE, applying).await {
                 Ok(outcome) => {
                     connection.give_back();
                     self.news.tell(&outcome.moved);
@@ -185,13 +187,14 @@ impl Core {
         let mut is_second = false;
         loop {
             let connection = self.pool.get().await.map_err(ReadError::Unavailable)?;
-            match query(connection.session(), sql, params).await {
+            let session = connection.session();
+            let querying = async { Ok(query(session, sql, params).await?) };
+            match session.within(LONG_SILENCE, querying).await {
                 Ok(rows) => {
                     connection.give_back();
                     return rows.iter().map(values::row).collect();
                 }
-                Err(error) => {
-                    let fault = Fault::from(error);
+                Err(fault) => {
                     connection.give_back_after_failure(&fault).await;
                     if is_second || !fault.may_repeat() {
                         return Err(ReadError::Unavailable(fault.into_commit_error().into()));

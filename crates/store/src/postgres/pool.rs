@@ -67,6 +67,10 @@ impl Pooled<'_> {
 
     /// Returns a connection after a failure, when it still works.
     pub(super) async fn give_back_after_failure(self, fault: &Fault) {
+        if matches!(fault, Fault::Silent) {
+            // Whatever silenced this one has likely silenced those that were as old.
+            self.pool.idle.lock().clear();
+        }
         if self.session.reset(fault).await {
             self.give_back();
         }

@@ -3,16 +3,20 @@
 //! Everything up to the answer "it may be committed" goes out in one round trip, everything after it with COMMIT in a
 //! second one. A COMMIT behind a failed statement is a rollback for PostgreSQL, so sending it early is safe.
 
+use std::collections::BTreeMap;
+
 use tokio_postgres::Statement as PreparedStatement;
 use tokio_postgres::types::ToSql;
 use trunkline_model::{Seq, Shard};
 
 use super::connect::Session;
 use super::fault::Fault;
-use super::journal::{Placement, Plan, Prepared, Request, columns, pipelined, rows, say, touch};
+use super::journal::{ADD_USAGE, Placement, Plan, Prepared, Request, columns, pipelined, rows, say, touch};
 use super::values::{Column, Text};
-use crate::tables::{consumer, delivery, inbound, lease};
-use crate::{Commit, CommitError, Committed, Expect, Seen, Statement, Value};
+use crate::commit::placed;
+use crate::tables::delivery::DeliveryRow;
+use crate::tables::{consumer, delivery, inbound, lease, usage};
+use crate::{Appended, Commit, CommitError, Committed, Expect, Seen, Statement, Value};
 
 /// What became of a commit and which heads it moved.
 pub(super) struct Outcome {
@@ -46,6 +50,7 @@ pub(super) async fn apply(session: &Session, commit: &Commit, n_shards: Shard) -
     }
     if !commit.deliveries.is_empty() {
         next()?;
+        next()?;
     }
     let mut placement = Placement::default();
     if appends.is_some() {
@@ -57,10 +62,13 @@ pub(super) async fn apply(session: &Session, commit: &Commit, n_shards: Shard) -
         )?;
     }
     let extensions = placement.extensions();
+    let places: Vec<Appended> = placement.places.iter().copied().flatten().collect();
+    let own = placed(&commit.own_deliveries, &places);
     let mut requests = Vec::new();
     if let Some(prepared) = &appends {
         requests.extend(placement.write(session, prepared, &extensions));
     }
+    requests.extend(insert_deliveries(session, &own).await?);
     if !commit.cursors.is_empty() {
         let prepared = session.prepare(consumer::MOVE_CURSOR).await?;
         for cursor in &commit.cursors {
@@ -73,7 +81,7 @@ pub(super) async fn apply(session: &Session, commit: &Commit, n_shards: Shard) -
     for answer in pipelined(requests).await {
         answer.map_err(Fault::in_last_round)?;
     }
-    let committed = Committed::Applied(placement.places.iter().copied().flatten().collect());
+    let committed = Committed::Applied(places);
     Ok(Outcome { committed, moved: placement.moved.into_iter().collect() })
 }
 
@@ -103,19 +111,43 @@ async fn first_round<'s>(session: &'s Session, commit: &'s Commit) -> Result<Vec
     for (statement, prepared) in commit.statements.iter().zip(prepared) {
         requests.push(run(session, prepared, &statement.params));
     }
-    if !commit.deliveries.is_empty() {
-        let insert = session.prepare(delivery::INSERT_ALL).await?;
-        let n_rows = commit.deliveries.len();
-        let columns = columns(commit.deliveries.iter().map(delivery::columns), |index| {
-            if delivery::INT_COLUMNS.contains(&index) {
-                Column::Ints(Vec::with_capacity(n_rows))
-            } else {
-                Column::Texts(Vec::with_capacity(n_rows))
-            }
-        });
-        requests.push(touch(session, insert, columns));
-    }
+    requests.extend(insert_deliveries(session, &commit.deliveries).await?);
     Ok(requests)
+}
+
+/// The requests that store deliveries and count them; none when there are none.
+async fn insert_deliveries<'s>(
+    session: &'s Session,
+    deliveries: &'s [DeliveryRow],
+) -> Result<Vec<Request<'s>>, Fault> {
+    if deliveries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let insert = session.prepare(delivery::INSERT_ALL).await?;
+    let columns = columns(deliveries.iter().map(delivery::columns), |index| {
+        if delivery::INT_COLUMNS.contains(&index) {
+            Column::Ints(Vec::with_capacity(deliveries.len()))
+        } else {
+            Column::Texts(Vec::with_capacity(deliveries.len()))
+        }
+    });
+    let add = session.prepare(ADD_USAGE).await?;
+    Ok(vec![touch(session, insert, columns), touch(session, add, usage_of(deliveries))])
+}
+
+/// What deliveries add to their tenants' figures as columns, sorted: every transaction adds in the same order.
+fn usage_of(deliveries: &[DeliveryRow]) -> Vec<Box<dyn ToSql + Sync + Send + '_>> {
+    let mut n_bytes: BTreeMap<(&str, Shard), i64> = BTreeMap::new();
+    for row in deliveries {
+        let shard = usage::attempts_shard(row.shard);
+        *n_bytes.entry((row.tenant.as_str(), shard)).or_default() += delivery::stored_bytes(row);
+    }
+    vec![
+        Box::new(n_bytes.keys().map(|(tenant, _)| Text(Some(tenant))).collect::<Vec<_>>()),
+        Box::new(n_bytes.keys().map(|(_, shard)| *shard).collect::<Vec<_>>()),
+        Box::new(vec![0_i64; n_bytes.len()]),
+        Box::new(n_bytes.into_values().collect::<Vec<_>>()),
+    ]
 }
 
 /// Runs a statement for its effect.

@@ -20,7 +20,9 @@ use trunkline_model::{Seq, Tenant};
 
 use super::checkpoint::Wal;
 use super::reader::numbered_in_order;
+use crate::commit::placed;
 use crate::error::CommitError;
+use crate::tables::delivery::DeliveryRow;
 use crate::tables::{consumer, delivery, event, inbound, lease, usage};
 use crate::value::BorrowedValue;
 use crate::{Appended, Commit, Committed, Expect, Heads, NewEvent, Seen, Statement};
@@ -338,14 +340,14 @@ fn apply_one(hot: &mut Hot<'_>, batch: &mut Batch, commit: &Commit) -> Result<Co
         run_statement(hot.connection, index, statement)?;
     }
     for row in commit.deliveries.iter() {
-        for (index, value) in delivery::columns(row).iter().enumerate() {
-            hot.insert_delivery.raw_bind_parameter(index + 1, value)?;
-        }
-        hot.insert_delivery.raw_execute()?;
+        insert_delivery(hot, batch, row)?;
     }
     let mut places = Vec::with_capacity(commit.events.len());
     for new in &commit.events {
         places.push(append(hot, batch, new)?);
+    }
+    for row in placed(&commit.own_deliveries, &places) {
+        insert_delivery(hot, batch, &row)?;
     }
     for cursor in &commit.cursors {
         hot.connection.prepare_cached(consumer::MOVE_CURSOR)?.execute((
@@ -355,6 +357,15 @@ fn apply_one(hot: &mut Hot<'_>, batch: &mut Batch, commit: &Commit) -> Result<Co
         ))?;
     }
     Ok(Committed::Applied(places))
+}
+
+fn insert_delivery(hot: &mut Hot<'_>, batch: &mut Batch, row: &DeliveryRow) -> rusqlite::Result<()> {
+    for (index, value) in delivery::columns(row).iter().enumerate() {
+        hot.insert_delivery.raw_bind_parameter(index + 1, value)?;
+    }
+    hot.insert_delivery.raw_execute()?;
+    batch.usage.entry(row.tenant.clone()).or_default().1 += delivery::stored_bytes(row);
+    Ok(())
 }
 
 /// Claims the key; when it was claimed before, gives the id of the call that did.

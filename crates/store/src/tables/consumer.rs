@@ -36,6 +36,14 @@ pub fn cursor_create(consumer: &str, shard: Shard) -> Statement {
     )
 }
 
+/// Makes a cursor at `seq` if there is none yet: for a consumer to which what was stored before means nothing.
+pub fn cursor_create_at(consumer: &str, shard: Shard, seq: Seq) -> Statement {
+    Statement::new(
+        "INSERT INTO consumer_cursors (consumer, shard, seq) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        params![consumer, shard, seq],
+    )
+}
+
 /// Demands that a cursor stands at `seq`. Must touch one row, otherwise another commit of the consumer came between.
 ///
 /// A fence tells owners apart; this tells two runs of one owner apart, where a commit of the first may still be on its

@@ -68,6 +68,28 @@ pub fn dead_letter_delete(tenant: &Tenant, id: &str) -> Statement {
     Statement::one("DELETE FROM dead_letters WHERE id = $1 AND tenant = $2", params![id, tenant.as_str()])
 }
 
+/// How many of a tenant's `limit` oldest dead letters were last put aside before a time.
+pub async fn dead_letter_count_old(
+    store: &Store,
+    tenant: &Tenant,
+    before: Timestamp,
+    limit: i64,
+) -> Result<i64, ReadError> {
+    let sql = "SELECT count(*) FROM (SELECT failed_at FROM dead_letters WHERE tenant = $1 ORDER BY id LIMIT $2) \
+               AS page WHERE failed_at < $3";
+    let row = store.query(sql, params![tenant.as_str(), limit, before]).await?.pop();
+    row.map_or(Ok(0), |mut row| row.int())
+}
+
+/// Removes those of a tenant's `limit` oldest dead letters that were last put aside before a time.
+pub fn dead_letter_delete_old(tenant: &Tenant, before: Timestamp, limit: i64) -> Statement {
+    Statement::new(
+        "DELETE FROM dead_letters WHERE id IN \
+         (SELECT id FROM dead_letters WHERE tenant = $1 ORDER BY id LIMIT $2) AND failed_at < $3",
+        params![tenant.as_str(), limit, before],
+    )
+}
+
 /// Reads one dead letter.
 pub async fn dead_letter_get(
     store: &Store,

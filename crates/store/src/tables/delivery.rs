@@ -5,8 +5,9 @@ use trunkline_model::{AttemptId, DeliveryId, EndpointId, EventId, EventType, Seq
 
 use super::event::EventPlace;
 use super::select::Select;
+use super::usage::ADD_SELECTED;
 use crate::value::BorrowedValue;
-use crate::{ReadError, Row, Statement, Store, Value, params};
+use crate::{Expect, ReadError, Row, Statement, Store, Value, params};
 
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,6 +64,10 @@ pub struct AttemptOutcome {
     pub error: Option<String>,
     /// Status line, headers and the beginning of the body, at most 16 KiB.
     pub response_head: Option<String>,
+    /// From the beginning of the call to the head of the answer.
+    pub first_byte_us: Option<i64>,
+    /// How the connection was opened, as JSON; `None` when it was there before.
+    pub connection: Option<String>,
 }
 
 /// One event owed to one endpoint.
@@ -84,7 +89,7 @@ pub struct DeliveryRow {
     pub event_type: EventType,
     /// Where it stands.
     pub state: DeliveryState,
-    /// Why it was cancelled, or why it is still pending.
+    /// Why it was given up, or why it is still pending.
     pub reason: Option<String>,
     /// When it was planned.
     pub created_at: Timestamp,
@@ -96,6 +101,8 @@ pub struct DeliveryRow {
     pub n_attempts: i64,
     /// The latest attempt.
     pub latest: Option<AttemptOutcome>,
+    /// The key whose order is kept; `None` where the endpoint asks for no order.
+    pub order_key: Option<String>,
 }
 
 /// One attempt with its number, from 1.
@@ -109,19 +116,53 @@ pub struct AttemptRow {
     pub outcome: AttemptOutcome,
 }
 
+/// The reason of a pending delivery that its endpoint's filter has not judged yet. Whoever makes it due again keeps it.
+pub const UNJUDGED: &str = "waits for its filter";
+
 macro_rules! delivery_columns {
     () => {
         "id, tenant, endpoint_id, shard, seq, event_id, event_type, state, reason, created_at, next_attempt_at, \
-         finished_at, n_attempts, attempt_id, started_at, duration_us, status, error_class, error, response_head"
+         finished_at, n_attempts, attempt_id, started_at, duration_us, status, error_class, error, response_head, \
+         first_byte_us, connection, order_key"
     };
 }
 
-const COLUMNS: &str = delivery_columns!();
+macro_rules! latest_bytes {
+    () => {
+        "coalesce(octet_length(attempt_id), 0) + coalesce(octet_length(error), 0) \
+         + coalesce(octet_length(response_head), 0) + coalesce(octet_length(connection), 0)"
+    };
+}
+
+pub(super) const COLUMNS: &str = delivery_columns!();
+
+/// What a delivery counts for in its tenant's size, with its latest attempt.
+pub(super) const DELIVERY_BYTES: &str = concat!(
+    "(octet_length(id) + octet_length(endpoint_id) + octet_length(event_id) + octet_length(event_type) + ",
+    latest_bytes!(),
+    ")"
+);
+/// What the latest attempt in a delivery's row counts for …
+const LATEST_BYTES: &str = latest_bytes!();
+/// … and an earlier one. Moving an attempt changes nothing.
+pub(super) const ATTEMPT_BYTES: &str = "(octet_length(id) + coalesce(octet_length(error), 0) \
+     + coalesce(octet_length(response_head), 0) + coalesce(octet_length(connection), 0))";
+
+/// The same as [`DELIVERY_BYTES`], of a row that is about to be stored.
+pub(crate) fn stored_bytes(row: &DeliveryRow) -> i64 {
+    let attempt = row.latest.as_ref().map_or(0, |latest| {
+        let texts = [&latest.error, &latest.response_head, &latest.connection];
+        latest.id.as_str().len()
+            + texts.into_iter().map(|text| text.as_ref().map_or(0, String::len)).sum::<usize>()
+    });
+    let ids = [row.id.as_str(), row.endpoint_id.as_str(), row.event_id.as_str(), row.event_type.as_str()];
+    (attempt + ids.into_iter().map(str::len).sum::<usize>()) as i64
+}
 
 fn outcome(row: &mut Row) -> Result<Option<AttemptOutcome>, ReadError> {
     let (id, started_at, duration_us) = (row.opt_text()?, row.opt_time()?, row.opt_int()?);
     let (status, error_class, error) = (row.opt_int()?, row.opt_text()?, row.opt_text()?);
-    let response_head = row.opt_text()?;
+    let (response_head, first_byte_us, connection) = (row.opt_text()?, row.opt_int()?, row.opt_text()?);
     Ok(id.map(|id| AttemptOutcome {
         id: AttemptId::from_text(id),
         started_at: started_at.unwrap_or_default(),
@@ -130,10 +171,12 @@ fn outcome(row: &mut Row) -> Result<Option<AttemptOutcome>, ReadError> {
         error_class,
         error,
         response_head,
+        first_byte_us,
+        connection,
     }))
 }
 
-fn delivery_row(mut row: Row) -> Result<DeliveryRow, ReadError> {
+pub(super) fn delivery_row(mut row: Row) -> Result<DeliveryRow, ReadError> {
     Ok(DeliveryRow {
         id: DeliveryId::from_text(row.text()?),
         tenant: Tenant::from_stored(&row.text()?),
@@ -150,12 +193,13 @@ fn delivery_row(mut row: Row) -> Result<DeliveryRow, ReadError> {
         finished_at: row.opt_time()?,
         n_attempts: row.int()?,
         latest: outcome(&mut row)?,
+        order_key: row.opt_text()?,
     })
 }
 
 fn outcome_params(latest: Option<&AttemptOutcome>) -> Vec<Value> {
     match latest {
-        None => vec![Value::Null; 7],
+        None => vec![Value::Null; 9],
         Some(latest) => params![
             latest.id.as_str(),
             latest.started_at,
@@ -163,7 +207,9 @@ fn outcome_params(latest: Option<&AttemptOutcome>) -> Vec<Value> {
             latest.status,
             latest.error_class.clone(),
             latest.error.clone(),
-            latest.response_head.clone()
+            latest.response_head.clone(),
+            latest.first_byte_us,
+            latest.connection.clone()
         ],
     }
 }
@@ -172,7 +218,8 @@ fn outcome_params(latest: Option<&AttemptOutcome>) -> Vec<Value> {
 pub(crate) const INSERT: &str = concat!(
     "INSERT INTO deliveries (",
     delivery_columns!(),
-    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
+     $21, $22, $23)"
 );
 
 /// The same for arrays, on PostgreSQL.
@@ -181,14 +228,14 @@ pub(crate) const INSERT_ALL: &str = concat!(
     delivery_columns!(),
     ") SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], \
      $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::bigint[], \
-     $16::bigint[], $17::bigint[], $18::text[], $19::text[], $20::text[])"
+     $16::bigint[], $17::bigint[], $18::text[], $19::text[], $20::text[], $21::bigint[], $22::text[], $23::text[])"
 );
 
 /// The columns that hold integers, by position.
-pub(crate) const INT_COLUMNS: [usize; 9] = [3, 4, 9, 10, 11, 12, 14, 15, 16];
+pub(crate) const INT_COLUMNS: [usize; 10] = [3, 4, 9, 10, 11, 12, 14, 15, 16, 20];
 
 /// The values of one row, in the order of the columns.
-pub(crate) fn columns(row: &DeliveryRow) -> [BorrowedValue<'_>; 20] {
+pub(crate) fn columns(row: &DeliveryRow) -> [BorrowedValue<'_>; 23] {
     use BorrowedValue::{Int, Text};
     let latest = row.latest.as_ref();
     let text = |part: fn(&AttemptOutcome) -> Option<&str>| BorrowedValue::opt(latest.and_then(part));
@@ -213,6 +260,9 @@ pub(crate) fn columns(row: &DeliveryRow) -> [BorrowedValue<'_>; 20] {
         text(|latest| latest.error_class.as_deref()),
         text(|latest| latest.error.as_deref()),
         text(|latest| latest.response_head.as_deref()),
+        BorrowedValue::opt_int(latest.and_then(|latest| latest.first_byte_us)),
+        text(|latest| latest.connection.as_deref()),
+        BorrowedValue::opt(row.order_key.as_deref()),
     ]
 }
 
@@ -222,8 +272,8 @@ pub(crate) fn columns(row: &DeliveryRow) -> [BorrowedValue<'_>; 20] {
 pub fn delivery_record_attempt(delivery: &DeliveryRow) -> Vec<Statement> {
     let keep = (delivery.n_attempts > 1).then(|| Statement::new(
         "INSERT INTO attempts (id, delivery_id, number, started_at, duration_us, status, error_class, error, \
-         response_head) SELECT attempt_id, id, n_attempts, started_at, duration_us, status, error_class, error, \
-         response_head FROM deliveries WHERE id = $1 AND tenant = $2 AND attempt_id IS NOT NULL AND state = 'pending'",
+         response_head, first_byte_us, connection) SELECT attempt_id, id, n_attempts, started_at, duration_us, status, \
+         error_class, error, response_head, first_byte_us, connection FROM deliveries WHERE id = $1 AND tenant = $2 AND attempt_id IS NOT NULL AND state = 'pending'",
         params![delivery.id.as_str(), delivery.tenant.as_str()],
     ));
     let mut values = params![
@@ -238,10 +288,17 @@ pub fn delivery_record_attempt(delivery: &DeliveryRow) -> Vec<Statement> {
     let update = Statement::new(
         "UPDATE deliveries SET state = $1, reason = $2, next_attempt_at = $3, finished_at = $4, n_attempts = $5, \
          attempt_id = $6, started_at = $7, duration_us = $8, status = $9, error_class = $10, error = $11, \
-         response_head = $12 WHERE id = $13 AND tenant = $14 AND state = 'pending'",
+         response_head = $12, first_byte_us = $13, connection = $14 WHERE id = $15 AND tenant = $16 AND state = 'pending'",
         values,
     );
-    keep.into_iter().chain([update]).collect()
+    let count = delivery.latest.as_ref().map(|latest| Statement::new(
+        format!(
+            "INSERT INTO tenant_usage (tenant, shard, n_events, n_bytes) SELECT tenant, -2 - shard, 0, {LATEST_BYTES} \
+             FROM deliveries WHERE id = $1 AND tenant = $2 AND attempt_id = $3 {ADD_SELECTED}"
+        ),
+        params![delivery.id.as_str(), delivery.tenant.as_str(), latest.id.as_str()],
+    ));
+    keep.into_iter().chain([update]).chain(count).collect()
 }
 
 /// Gives up a pending delivery for `reason`, without an attempt.
@@ -251,6 +308,11 @@ pub fn delivery_cancel(tenant: &Tenant, id: &DeliveryId, reason: &str, now: Time
          WHERE id = $3 AND tenant = $4 AND state = 'pending'",
         params![reason, now, id.as_str(), tenant.as_str()],
     )
+}
+
+/// Gives up a pending delivery at somebody's wish. Must touch one row, otherwise it is gone or has ended.
+pub fn delivery_skip(tenant: &Tenant, id: &DeliveryId, reason: &str, now: Timestamp) -> Statement {
+    Statement { expect: Expect::Rows(1), ..delivery_cancel(tenant, id, reason, now) }
 }
 
 /// Makes a delivery due at `now`, also one that was exhausted or cancelled. Must touch one row, otherwise it is gone
@@ -270,27 +332,6 @@ pub fn delivery_cancel_endpoint(endpoint_id: &EndpointId, reason: &str, now: Tim
          WHERE endpoint_id = $3 AND state = 'pending'",
         params![reason, now, endpoint_id.as_str()],
     )
-}
-
-/// Gives up pending deliveries of an event that retention removes.
-pub fn delivery_cancel_event(shard: Shard, seq: Seq, now: Timestamp) -> Statement {
-    Statement::new(
-        "UPDATE deliveries SET state = 'cancelled', reason = 'event expired', next_attempt_at = NULL, \
-         finished_at = $1 WHERE shard = $2 AND seq = $3 AND state = 'pending'",
-        params![now, shard, seq],
-    )
-}
-
-/// Removes the finished deliveries of an event that retention removes, with their attempts.
-pub fn delivery_delete_event(shard: Shard, seq: Seq) -> [Statement; 2] {
-    [
-        Statement::new(
-            "DELETE FROM attempts WHERE delivery_id IN \
-             (SELECT id FROM deliveries WHERE shard = $1 AND seq = $2)",
-            params![shard, seq],
-        ),
-        Statement::new("DELETE FROM deliveries WHERE shard = $1 AND seq = $2", params![shard, seq]),
-    ]
 }
 
 /// Reads one delivery.
@@ -350,8 +391,8 @@ pub async fn delivery_list(
 
 /// Lists every attempt of a delivery, oldest first, the latest included.
 pub async fn attempt_list(store: &Store, delivery: &DeliveryRow) -> Result<Vec<AttemptRow>, ReadError> {
-    let sql = "SELECT number, id, started_at, duration_us, status, error_class, error, response_head \
-               FROM attempts WHERE delivery_id = $1 ORDER BY number";
+    let sql = "SELECT number, id, started_at, duration_us, status, error_class, error, response_head, \
+               first_byte_us, connection FROM attempts WHERE delivery_id = $1 ORDER BY number";
     let mut attempts = Vec::new();
     for mut row in store.query(sql, params![delivery.id.as_str()]).await? {
         let number = row.int()?;
@@ -367,6 +408,13 @@ pub async fn attempt_list(store: &Store, delivery: &DeliveryRow) -> Result<Vec<A
         });
     }
     Ok(attempts)
+}
+
+/// When the first attempt of a delivery with several attempts began.
+pub async fn attempt_first(store: &Store, delivery_id: &DeliveryId) -> Result<Option<Timestamp>, ReadError> {
+    let sql = "SELECT started_at FROM attempts WHERE delivery_id = $1 ORDER BY number LIMIT 1";
+    let row = store.query(sql, params![delivery_id.as_str()]).await?.pop();
+    row.map(|mut row| row.time()).transpose()
 }
 
 /// The endpoints of a shard that have pending deliveries, each with the time of the earliest.
@@ -419,6 +467,17 @@ pub async fn delivery_count_stuck(store: &Store, before: Timestamp) -> Result<i6
     }
 }
 
+/// How many deliveries of an endpoint are pending; counts no further than `enough`.
+pub async fn delivery_count_pending(store: &Store, endpoint_id: &str, enough: i64) -> Result<i64, ReadError> {
+    // Shard by shard, since the index of what is pending begins with it.
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM journal_heads AS h CROSS JOIN deliveries AS d \
+               WHERE d.shard = h.shard AND d.endpoint_id = $1 AND d.state = 'pending' LIMIT $2) AS few";
+    match store.query(sql, params![endpoint_id, enough]).await?.pop() {
+        Some(mut row) => row.int(),
+        None => Ok(0),
+    }
+}
+
 /// A delivery in short.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryStub {
@@ -449,8 +508,19 @@ pub struct OwedEvent {
     pub event_type: EventType,
     /// Who made it.
     pub source: String,
+    /// What it is about.
+    pub subject: Option<String>,
+    /// The key of its own, if it has one.
+    pub partition_key: Option<String>,
     /// Its deliveries, in no order.
     pub deliveries: Vec<DeliveryStub>,
+}
+
+impl OwedEvent {
+    /// The key whose events keep their order.
+    pub fn order_key(&self) -> &str {
+        self.partition_key.as_deref().or(self.subject.as_deref()).unwrap_or(&self.source)
+    }
 }
 
 /// Which events to look at.
@@ -499,9 +569,10 @@ pub async fn delivery_list_owed(
     tenant: &Tenant,
     filter: &OwedFilter,
 ) -> Result<Vec<OwedEvent>, ReadError> {
-    let sql = "SELECT page.recorded_at, page.shard, page.seq, page.id, page.type, page.source, d.id, d.endpoint_id, \
-               d.state, d.reason, d.next_attempt_at, d.n_attempts, d.error_class FROM \
-               (SELECT recorded_at, shard, seq, id, type, source FROM events WHERE tenant = $1";
+    let sql = "SELECT page.recorded_at, page.shard, page.seq, page.id, page.type, page.source, \
+               page.subject, page.partition_key, d.id, d.endpoint_id, d.state, d.reason, d.next_attempt_at, \
+               d.n_attempts, d.error_class FROM (SELECT recorded_at, shard, seq, id, type, source, subject, \
+               partition_key FROM events WHERE tenant = $1";
     let mut select = Select::new(sql.to_owned(), params![tenant.as_str()]);
     select.add_some(" AND type = ?", filter.event_type.as_deref());
     select.add(" AND recorded_at >= ?", filter.since);
@@ -519,6 +590,7 @@ pub async fn delivery_list_owed(
     for mut row in store.query(select.sql, select.values).await? {
         let place = EventPlace { recorded_at: row.time()?, shard: row.int()?, seq: row.int()? };
         let (id, event_type, source) = (row.text()?, row.text()?, row.text()?);
+        let (subject, partition_key) = (row.opt_text()?, row.opt_text()?);
         let stub = delivery_stub(&mut row)?;
         match events.last_mut() {
             Some(last) if last.place == place => last.deliveries.extend(stub),
@@ -527,6 +599,8 @@ pub async fn delivery_list_owed(
                 id: EventId::from_text(id),
                 event_type: EventType::from_stored(&event_type),
                 source,
+                subject,
+                partition_key,
                 deliveries: stub.into_iter().collect(),
             }),
         }

@@ -127,8 +127,6 @@ pub async fn endpoint_get(
 pub struct EndpointFilter {
     /// Only active or only inactive ones.
     pub active: Option<bool>,
-    /// Only those with this text in the URL or description, in whatever case of A to Z.
-    pub text: Option<String>,
     /// Only ids below this one: the last of the page before.
     pub before: Option<String>,
     /// At most this many.
@@ -144,11 +142,6 @@ pub async fn endpoint_list(
     let sql = format!("SELECT {COLUMNS} FROM endpoints WHERE tenant = $1");
     let mut select = Select::new(sql, params![tenant.as_str()]);
     select.add_some(" AND active = ?", filter.active);
-    if let Some(text) = &filter.text {
-        let like = format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
-        select.add(" AND (lower(url) LIKE lower(?) ESCAPE '\\'", like.as_str());
-        select.add(" OR lower(description) LIKE lower(?) ESCAPE '\\')", like.as_str());
-    }
     select.add_some(" AND id < ?", filter.before.as_deref());
     select.add(" ORDER BY id DESC LIMIT ?", filter.limit);
     store.query(select.sql, select.values).await?.into_iter().map(endpoint_row).collect()
@@ -160,12 +153,15 @@ pub async fn endpoint_list_all(store: &Store) -> Result<Vec<EndpointRow>, ReadEr
     store.query(sql, vec![]).await?.into_iter().map(endpoint_row).collect()
 }
 
-/// A figure that changes whenever any endpoint is added, changed or removed.
-pub async fn endpoint_fingerprint(store: &Store) -> Result<(i64, i64, i64), ReadError> {
-    let sql = "SELECT count(*), coalesce(sum(version), 0), coalesce(max(updated_at), 0) FROM endpoints";
-    let mut rows = store.query(sql, vec![]).await?;
-    match rows.pop() {
-        Some(mut row) => Ok((row.int()?, row.int()?, row.int()?)),
-        None => Ok((0, 0, 0)),
-    }
+/// A figure that changes whenever any endpoint is added, changed or removed; the database counts.
+pub async fn endpoint_fingerprint(store: &Store) -> Result<i64, ReadError> {
+    let mut rows = store.query("SELECT n FROM endpoint_changes", vec![]).await?;
+    rows.pop().map_or(Ok(0), |mut row| row.int())
+}
+
+/// How many endpoints a tenant has; counts no further than `enough`.
+pub async fn endpoint_count(store: &Store, tenant: &Tenant, enough: i64) -> Result<i64, ReadError> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM endpoints WHERE tenant = $1 LIMIT $2) AS few";
+    let mut rows = store.query(sql, params![tenant.as_str(), enough]).await?;
+    rows.pop().map_or(Ok(0), |mut row| row.int())
 }

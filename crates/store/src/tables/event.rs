@@ -6,6 +6,7 @@ use trunkline_model::{
     Data, Event, EventId, EventRecord, EventType, Seq, Shard, Tenant, Timestamp, event::ExtensionValue,
 };
 
+use super::delivery::{ATTEMPT_BYTES, DELIVERY_BYTES};
 use super::select::Select;
 use crate::value::BorrowedValue;
 use crate::{NewEvent, ReadError, Row, Statement, Store, Value, params};
@@ -166,6 +167,24 @@ pub async fn event_at(store: &Store, shard: Shard, seq: Seq) -> Result<Option<Ev
     Ok(records(store, sql, params![shard, seq]).await?.pop())
 }
 
+/// The most events that [`event_list_at`] reads at once.
+pub const MAX_PLACES: usize = 16;
+
+/// Reads the events at some places of a shard, at most [`MAX_PLACES`], in any order. What is gone is left out.
+pub async fn event_list_at(store: &Store, shard: Shard, seqs: &[Seq]) -> Result<Vec<EventRecord>, ReadError> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        event_columns!(),
+        " FROM events WHERE seq IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+         AND shard = $17"
+    );
+    debug_assert!(seqs.len() <= MAX_PLACES);
+    let Some(last) = seqs.last() else { return Ok(Vec::new()) };
+    // Always as many parameters, so that the statement is prepared once.
+    let places = seqs.iter().chain(std::iter::repeat(last)).take(MAX_PLACES);
+    records(store, SQL, places.chain([&shard]).map(|value| Value::Int(*value)).collect()).await
+}
+
 /// Finds an event by id, the newest when several sources used the same one.
 pub async fn event_get(store: &Store, tenant: &Tenant, id: &str) -> Result<Option<EventRecord>, ReadError> {
     let sql = format!(
@@ -249,6 +268,10 @@ pub struct EventStub {
     pub place: EventPlace,
     /// What it counts for in its tenant's size.
     pub n_bytes: i64,
+    /// What its deliveries count for, with all attempts.
+    pub n_delivery_bytes: i64,
+    /// How many of its deliveries are still owed.
+    pub n_owed: i64,
 }
 
 /// Lists the oldest events of a tenant, oldest first: the candidates of retention.
@@ -258,14 +281,20 @@ pub async fn event_list_oldest(
     limit: i64,
 ) -> Result<Vec<EventStub>, ReadError> {
     let sql = format!(
-        "SELECT recorded_at, shard, seq, {STORED_BYTES_SQL} FROM events WHERE tenant = $1 \
-         ORDER BY recorded_at, shard, seq LIMIT $2"
+        "SELECT recorded_at, shard, seq, {STORED_BYTES_SQL}, \
+         (SELECT CAST(coalesce(sum({DELIVERY_BYTES} + (SELECT coalesce(sum({ATTEMPT_BYTES}), 0) FROM attempts \
+         WHERE delivery_id = deliveries.id)), 0) AS BIGINT) FROM deliveries \
+         WHERE deliveries.shard = events.shard AND deliveries.seq = events.seq), \
+         (SELECT count(*) FROM deliveries WHERE deliveries.shard = events.shard AND deliveries.seq = events.seq \
+         AND state = 'pending') \
+         FROM events WHERE tenant = $1 ORDER BY recorded_at, shard, seq LIMIT $2"
     );
     let rows = store.query(sql, params![tenant.as_str(), limit]).await?;
     rows.into_iter()
         .map(|mut row| {
             let place = EventPlace { recorded_at: row.time()?, shard: row.int()?, seq: row.int()? };
-            Ok(EventStub { place, n_bytes: row.int()? })
+            let (n_bytes, n_delivery_bytes, n_owed) = (row.int()?, row.int()?, row.int()?);
+            Ok(EventStub { place, n_bytes, n_delivery_bytes, n_owed })
         })
         .collect()
 }

@@ -164,6 +164,28 @@ pub fn inbound_trim_rejected(source: &str, keep: i64) -> Statement {
     )
 }
 
+/// How many of a tenant's `limit` oldest calls came before a time.
+pub async fn inbound_count_expired(
+    store: &Store,
+    tenant: &Tenant,
+    before: Timestamp,
+    limit: i64,
+) -> Result<i64, ReadError> {
+    let sql = "SELECT count(*) FROM (SELECT received_at FROM inbound_requests WHERE tenant = $1 ORDER BY id LIMIT $2) \
+               AS page WHERE received_at < $3";
+    let row = store.query(sql, params![tenant.as_str(), limit, before]).await?.pop();
+    row.map_or(Ok(0), |mut row| row.int())
+}
+
+/// Deletes those of a tenant's `limit` oldest calls that came before a time.
+pub fn inbound_delete_expired(tenant: &Tenant, before: Timestamp, limit: i64) -> Statement {
+    Statement::new(
+        "DELETE FROM inbound_requests WHERE id IN \
+         (SELECT id FROM inbound_requests WHERE tenant = $1 ORDER BY id LIMIT $2) AND received_at < $3",
+        params![tenant.as_str(), limit, before],
+    )
+}
+
 /// One remembered dedupe key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenRow {

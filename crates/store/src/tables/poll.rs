@@ -87,6 +87,13 @@ pub async fn poller_list(
     store.query(select.sql, select.values).await?.into_iter().map(poller_row).collect()
 }
 
+/// How many consumers a tenant has.
+pub async fn poller_count(store: &Store, tenant: &Tenant) -> Result<i64, ReadError> {
+    let rows =
+        store.query("SELECT count(*) FROM pollers WHERE tenant = $1", params![tenant.as_str()]).await?;
+    rows.into_iter().next().map_or(Ok(0), |mut row| row.int())
+}
+
 /// A stretch of one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {

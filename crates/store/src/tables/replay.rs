@@ -206,13 +206,16 @@ pub async fn replay_get(store: &Store, tenant: &Tenant, id: &str) -> Result<Opti
 pub async fn replay_list(
     store: &Store,
     tenant: &Tenant,
-    state: Option<ReplayState>,
+    (state, endpoint_ids): (Option<ReplayState>, Option<&[String]>),
     before: Option<&str>,
     limit: i64,
 ) -> Result<Vec<ReplayRow>, ReadError> {
     let sql = format!("SELECT {COLUMNS} FROM replays WHERE tenant = $1");
     let mut select = Select::new(sql, params![tenant.as_str()]);
     select.add_some(" AND state = ?", state.map(ReplayState::as_str));
+    if let Some(ids) = endpoint_ids {
+        select.add_one_of(" AND endpoint_id", ids);
+    }
     select.add_some(" AND id < ?", before);
     select.add(" ORDER BY id DESC LIMIT ?", limit);
     store.query(select.sql, select.values).await?.into_iter().map(replay_row).collect()
@@ -225,4 +228,26 @@ pub async fn replay_list_turns(store: &Store) -> Result<Vec<ReplayRow>, ReadErro
          (SELECT min(id) FROM replays WHERE state = 'running' GROUP BY tenant)"
     );
     store.query(sql, vec![]).await?.into_iter().map(replay_row).collect()
+}
+
+/// How many jobs of a tenant run or wait for their turn.
+pub async fn replay_count_running(store: &Store, tenant: &Tenant) -> Result<i64, ReadError> {
+    let sql = "SELECT count(*) FROM replays WHERE tenant = $1 AND state = 'running'";
+    let rows = store.query(sql, params![tenant.as_str()]).await?;
+    rows.into_iter().next().map_or(Ok(0), |mut row| row.int())
+}
+
+/// How many jobs of all tenants run or wait for their turn.
+pub async fn replay_count_all_running(store: &Store) -> Result<i64, ReadError> {
+    let rows = store.query("SELECT count(*) FROM replays WHERE state = 'running'", vec![]).await?;
+    rows.into_iter().next().map_or(Ok(0), |mut row| row.int())
+}
+
+/// Removes a tenant's jobs that ended before a time, the oldest first, at most `limit`.
+pub fn replay_delete_finished(tenant: &Tenant, before: Timestamp, limit: i64) -> Statement {
+    Statement::new(
+        "DELETE FROM replays WHERE id IN \
+         (SELECT id FROM replays WHERE tenant = $1 AND finished_at < $2 ORDER BY id LIMIT $3)",
+        params![tenant.as_str(), before, limit],
+    )
 }

@@ -20,6 +20,16 @@ impl Select {
         self.sql.push_str(&text.replace('?', &format!("${}", self.values.len())));
     }
 
+    /// Adds a text that is followed by ` IN (…)` of these values; none of them is no row at all.
+    pub(super) fn add_one_of(&mut self, text: &str, values: &[String]) {
+        self.sql.push_str(text);
+        self.sql.push_str(" IN (NULL");
+        for value in values {
+            self.add(", ?", value.as_str());
+        }
+        self.sql.push(')');
+    }
+
     /// The same when there is a value, otherwise nothing.
     pub(super) fn add_some(&mut self, text: &str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {

@@ -15,6 +15,10 @@ pub struct TokenRow {
     pub name: String,
     /// `admin`, `operator`, `emitter` or `viewer`.
     pub role: String,
+    /// The person whose token it is; nobody's where absent.
+    pub person: Option<String>,
+    /// The groups of that person.
+    pub groups: Vec<String>,
     /// Hexadecimal SHA-256 of the token.
     pub hash: String,
     /// When it was made.
@@ -25,10 +29,11 @@ pub struct TokenRow {
     pub revoked_at: Option<Timestamp>,
 }
 
-const COLUMNS: &str = "id, tenant, name, role, hash, created_at, expires_at, revoked_at";
+const COLUMNS: &str =
+    "id, tenant, name, role, hash, created_at, expires_at, revoked_at, person, person_groups";
 
 fn token_row(mut row: Row) -> Result<TokenRow, ReadError> {
-    Ok(TokenRow {
+    let mut token = TokenRow {
         id: TokenId::from_text(row.text()?),
         tenant: Tenant::from_stored(&row.text()?),
         name: row.text()?,
@@ -37,14 +42,21 @@ fn token_row(mut row: Row) -> Result<TokenRow, ReadError> {
         created_at: row.time()?,
         expires_at: row.opt_time()?,
         revoked_at: row.opt_time()?,
-    })
+        person: row.opt_text()?,
+        groups: Vec::new(),
+    };
+    if let Some(groups) = row.opt_text()? {
+        let unreadable = |error| ReadError::Stored { what: "groups of a token", source: Box::new(error) };
+        token.groups = serde_json::from_str(&groups).map_err(unreadable)?;
+    }
+    Ok(token)
 }
 
 /// Stores a token.
 pub fn token_insert(token: &TokenRow) -> Statement {
     Statement::one(
-        "INSERT INTO tokens (id, tenant, name, role, hash, created_at, expires_at, revoked_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO tokens (id, tenant, name, role, hash, created_at, expires_at, revoked_at, person, person_groups) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         params![
             token.id.as_str(),
             token.tenant.as_str(),
@@ -53,7 +65,9 @@ pub fn token_insert(token: &TokenRow) -> Statement {
             token.hash.as_str(),
             token.created_at,
             token.expires_at,
-            token.revoked_at
+            token.revoked_at,
+            token.person.as_deref(),
+            (!token.groups.is_empty()).then(|| serde_json::Value::from(token.groups.clone()).to_string())
         ],
     )
 }
@@ -65,7 +79,8 @@ pub fn token_put(token: &TokenRow) -> Statement {
         format!(
             "{} ON CONFLICT (id) DO UPDATE SET tenant = excluded.tenant, name = excluded.name, \
              role = excluded.role, hash = excluded.hash, created_at = excluded.created_at, \
-             expires_at = excluded.expires_at, revoked_at = excluded.revoked_at",
+             expires_at = excluded.expires_at, revoked_at = excluded.revoked_at, person = excluded.person, \
+             person_groups = excluded.person_groups",
             insert.sql
         ),
         insert.params,

@@ -5,7 +5,7 @@ use trunkline_store::tables::delivery::{self, DeliveryState};
 use trunkline_store::tables::endpoint::{self, EndpointRow};
 use trunkline_store::tables::endpoint_health::{
     EndpointHealthRow, delivery_defer_endpoint, endpoint_disable, endpoint_health_get,
-    endpoint_health_list_failing, endpoint_health_prune, endpoint_health_put,
+    endpoint_health_list_failing, endpoint_health_list_probes, endpoint_health_prune, endpoint_health_put,
 };
 use trunkline_store::{Commit, CommitError, Statement, Store};
 use trunkline_testkit::event::tenant;
@@ -52,6 +52,9 @@ fn health_is_written_by_whoever_read_it_last() {
             last_error: Some("no response within the timeout".into()),
             disabled_at: None,
             disabled_reason: None,
+            disabled_version: None,
+            probe_at: None,
+            n_probes: 0,
             updated_at: at(7),
         };
         run(store, endpoint_health_put(&failing, None)).await.unwrap();
@@ -67,6 +70,9 @@ fn health_is_written_by_whoever_read_it_last() {
             n_failures: 0,
             disabled_at: Some(at(8)),
             disabled_reason: Some("gone".into()),
+            disabled_version: Some(2),
+            probe_at: Some(at(20)),
+            n_probes: 1,
             updated_at: at(9),
             ..failing
         };
@@ -75,8 +81,10 @@ fn health_is_written_by_whoever_read_it_last() {
             assert!(matches!(refused, Err(CommitError::Guard { .. })), "{refused:?}");
         }
         run(store, endpoint_health_put(&well, Some(at(7)))).await.unwrap();
-        assert_eq!(endpoint_health_get(store, &tenant(), id.as_str()).await.unwrap(), Some(well));
+        assert_eq!(endpoint_health_get(store, &tenant(), id.as_str()).await.unwrap(), Some(well.clone()));
         assert_eq!(endpoint_health_list_failing(store).await.unwrap(), []);
+        assert_eq!(endpoint_health_list_probes(store, at(19), 9).await.unwrap(), []);
+        assert_eq!(endpoint_health_list_probes(store, at(20), 9).await.unwrap(), [well]);
 
         run(store, endpoint_health_prune()).await.unwrap();
         assert!(endpoint_health_get(store, &tenant(), id.as_str()).await.unwrap().is_some());

@@ -6,15 +6,20 @@
 
 mod append;
 mod atomic;
+mod delivery_stats;
 mod endpoint_health;
 mod event_types;
+mod expiry;
+mod lines;
 mod lists;
 mod nodes;
 mod plans;
 mod postgres;
 mod replays;
 mod sqlite;
+mod stored_records;
 mod tables;
+mod workflows;
 
 use trunkline_model::{EventRecord, Seq, Shard};
 use trunkline_store::tables::event;

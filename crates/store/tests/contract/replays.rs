@@ -163,13 +163,17 @@ fn each_tenants_oldest_job_is_next() {
         turns.sort_by(|a, b| a.id.cmp(&b.id));
         assert_eq!(turns, [jobs[1].clone(), jobs[3].clone()]);
         let list = async |state, before: Option<&str>| {
-            let rows = replay_list(&test.store, &tenant(), state, before, 10).await.unwrap();
+            let rows = replay_list(&test.store, &tenant(), (state, None), before, 10).await.unwrap();
             rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
         };
         let ids = |picked: &[usize]| picked.iter().map(|index| jobs[*index].id.clone()).collect::<Vec<_>>();
         assert_eq!(list(None, None).await, ids(&[4, 2, 1, 0]));
         assert_eq!(list(Some(ReplayState::Running), None).await, ids(&[4, 2, 1]));
         assert_eq!(list(None, Some(jobs[2].id.as_str())).await, ids(&[1, 0]));
+        for endpoint_ids in [vec![], vec!["ep_none".to_owned()]] {
+            let some = (None, Some(endpoint_ids.as_slice()));
+            assert_eq!(replay_list(&test.store, &tenant(), some, None, 10).await.unwrap(), []);
+        }
     });
 }
 
@@ -231,5 +235,27 @@ fn a_stretch_names_a_tenants_events() {
         // Whoever it belongs to.
         assert_eq!(behind(seqs[1]).await, Some((seqs[1] + 1, at(2))));
         assert_eq!(behind(100).await, None);
+    });
+}
+
+#[test]
+fn running_jobs_are_counted_and_old_ones_removed() {
+    for_each_store(async |test| {
+        let store = &test.store;
+        let ended =
+            |micros| ReplayRow { state: ReplayState::Completed, finished_at: Some(at(micros)), ..job() };
+        let other = ReplayRow { tenant: Tenant::from_stored("clinic-2"), ..job() };
+        let paused = ReplayRow { state: ReplayState::Paused, ..job() };
+        let jobs = [job(), job(), other, paused, ended(5), ended(6), ended(7)];
+        for job in &jobs {
+            run(store, replay::replay_insert(job)).await.unwrap();
+        }
+        assert_eq!(replay::replay_count_running(store, &tenant()).await.unwrap(), 2);
+        assert_eq!(replay::replay_count_all_running(store).await.unwrap(), 3);
+        run(store, replay::replay_delete_finished(&tenant(), at(7), 1)).await.unwrap();
+        let left = async || replay_list(store, &tenant(), (None, None), None, 10).await.unwrap().len();
+        assert_eq!(left().await, 5);
+        run(store, replay::replay_delete_finished(&tenant(), at(7), 10)).await.unwrap();
+        assert_eq!(left().await, 4);
     });
 }

@@ -28,7 +28,7 @@ fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(secs)
 }
 
-fn attempt(secs: i64, status: Option<i64>) -> AttemptOutcome {
+pub(crate) fn attempt(secs: i64, status: Option<i64>) -> AttemptOutcome {
     AttemptOutcome {
         id: AttemptId::fresh(),
         started_at: at(secs),
@@ -37,6 +37,8 @@ fn attempt(secs: i64, status: Option<i64>) -> AttemptOutcome {
         error_class: status.is_none().then(|| "timeout".to_owned()),
         error: status.is_none().then(|| "no answer".to_owned()),
         response_head: status.map(|status| format!("HTTP/1.1 {status}\r\n")),
+        first_byte_us: status.map(|_| 900),
+        connection: status.map(|_| r#"{"dns_us":1,"connect_us":2,"peer":"192.0.2.1:443"}"#.to_owned()),
     }
 }
 
@@ -56,6 +58,7 @@ pub(crate) fn pending(endpoint_id: &EndpointId, seq: i64) -> DeliveryRow {
         finished_at: None,
         n_attempts: 0,
         latest: None,
+        order_key: None,
     }
 }
 
@@ -137,11 +140,6 @@ fn due_deliveries_are_found_by_endpoint() {
         let all = delivery::delivery_cancel_endpoint(&endpoints[1], "removed", at(9));
         run(&test.store, [all]).await.unwrap();
         assert_eq!(list(99).await, [0; 0]);
-        run(&test.store, [delivery::delivery_cancel_event(0, 2, at(9))]).await.unwrap();
-        let found = delivery::delivery_list_event(&test.store, 0, 2).await.unwrap();
-        assert_eq!((found.len(), found[0].state), (1, DeliveryState::Cancelled));
-        run(&test.store, delivery::delivery_delete_event(0, 2)).await.unwrap();
-        assert!(delivery::delivery_list_event(&test.store, 0, 2).await.unwrap().is_empty());
     });
 }
 
@@ -209,13 +207,8 @@ fn endpoints_change_by_version() {
             let filter = EndpointFilter { limit: 10, ..filter };
             endpoint::endpoint_list(&test.store, &tenant(), &filter).await.unwrap().len()
         };
-        let text = |text: &str| EndpointFilter { text: Some(text.to_owned()), ..EndpointFilter::default() };
         assert_eq!(list(EndpointFilter::default()).await, 2);
         assert_eq!(list(EndpointFilter { active: Some(false), ..EndpointFilter::default() }).await, 1);
-        assert_eq!(list(text("example.ORG")).await, 1);
-        assert_eq!(list(text("0%")).await, 1);
-        assert_eq!(list(text("%ront")).await, 0);
-        assert_eq!(list(text("front")).await, 2);
         let before = EndpointFilter { before: Some(second.id.to_string()), ..EndpointFilter::default() };
         assert_eq!(list(before).await, 1);
         assert_eq!(endpoint::endpoint_list_all(&test.store).await.unwrap().len(), 2);
@@ -233,12 +226,22 @@ fn tokens_are_found_by_hash() {
             tenant: tenant(),
             name: name.to_owned(),
             role: "admin".to_owned(),
+            person: None,
+            groups: Vec::new(),
             hash: hash.to_owned(),
             created_at: at(1),
             expires_at: None,
             revoked_at: None,
         };
-        let rows = [row("a", "h1"), TokenRow { expires_at: Some(at(50)), ..row("b", "h2") }];
+        // Ids grow in the order in which they are made, and lists go by them.
+        let first = row("a", "h1");
+        let person = TokenRow {
+            person: Some("ann".to_owned()),
+            groups: vec!["doctors".to_owned(), "heads".to_owned()],
+            expires_at: Some(at(50)),
+            ..row("b", "h2")
+        };
+        let rows = [first, person];
         run(&test.store, rows.iter().map(token::token_insert).collect::<Vec<_>>()).await.unwrap();
         assert!(run(&test.store, [token::token_insert(&row("c", "h1"))]).await.is_err());
         assert_eq!(token::token_find(&test.store, "h2").await.unwrap().as_ref(), Some(&rows[1]));
