@@ -11,13 +11,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout_at};
-use trunkline_connect::{BoxFuture, EgressPolicy, Resolver, SendError, SystemResolver, Transport};
+use trunkline_connect::{
+    BoxFuture, ClientError, EgressPolicy, Resolver, SendError, SystemResolver, Transport, client_tls,
+};
 use trunkline_model::{Clock, SystemClock};
 
 use crate::SinkError;
 use crate::kept::KeepLimits;
 use crate::message::{Sink, SinkMessage, SinkReceipt};
-use crate::network::{Dialer, tls_connector};
+use crate::network::Dialer;
 use crate::settings::{Deliver, Fingerprint, SinkSettings};
 
 /// The longest id that is sent.
@@ -111,15 +113,15 @@ impl SinkFactory {
     ///
     /// # Errors
     /// When an extra root certificate is not usable.
-    pub fn new(context: SinkContext) -> Result<Self, rustls::Error> {
+    pub fn new(context: SinkContext) -> Result<Self, ClientError> {
         let limits = context.limits;
-        let dialer = Dialer {
-            egress: context.egress.clone(),
-            resolver: context.resolver,
-            resolve_timeout: limits.resolve_timeout,
-            connect_timeout: limits.connect_timeout,
-            tls: tls_connector(&context.extra_roots)?,
-        };
+        let guarded = trunkline_connect::Dialer::new(
+            context.egress.clone(),
+            context.resolver,
+            limits.resolve_timeout,
+            limits.connect_timeout,
+        );
+        let dialer = Dialer::new(guarded, client_tls(&context.extra_roots, None)?);
         let keep = KeepLimits {
             open: limits.resolve_timeout + limits.connect_timeout + limits.handshake_timeout,
             idle: limits.idle_timeout,

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Invariants:
-//! - A socket is opened in one place (`network::Dialer`), only to an address that passed the hub's
+//! - A socket is opened in one place ([`trunkline_connect::Dialer`]), only to an address that passed the hub's
 //!   [`EgressPolicy`](trunkline_connect::EgressPolicy) in the same call, and TLS verifies the name in the settings. Client
 //!   libraries are handed the open stream: none of them resolves, connects or reconnects by itself. S3 goes through
 //!   [`Transport`](trunkline_connect::Transport), which keeps the same promise.

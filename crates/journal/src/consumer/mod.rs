@@ -12,12 +12,15 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use trunkline_model::{EventRecord, Seq, Shard};
+use trunkline_model::{EventRecord, LogSpacing, Seq, Shard};
 use trunkline_store::tables::{consumer as cursors, dead_letter};
 use trunkline_store::{Commit, CommitError, CursorMove, Fence, ReadError};
 
 use crate::Journal;
 use crate::ownership::Ownership;
+
+/// A store that is not there keeps every consumer waiting, on every shard.
+static WAITS: LogSpacing = LogSpacing::new();
 
 /// Why a consumer cannot handle an event.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +40,18 @@ pub trait Consumer: Send + Sync + 'static {
     /// Names the cursor. Never change it: a new name begins at the start of the journal.
     fn name(&self) -> &'static str;
 
+    /// Whether no event that is in the journal by now can concern this consumer: they are then passed over unread. What
+    /// it says must come from the store: whatever was stored before an event must count for it.
+    fn is_idle(&self) -> BoxFuture<'_, Result<bool, ReadError>> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
     /// Decides what a batch of events of one shard, oldest first, changes.
     fn handle<'a>(&'a self, batch: &'a [EventRecord]) -> BoxFuture<'a, Result<Commit, HandleError>>;
+
+    /// Hears that a commit of its own has become true, to wake who waits for it. May be called too often, and is not
+    /// called for a commit whose fate is unknown.
+    fn committed(&self) {}
 }
 
 /// How a consumer is run.
@@ -57,6 +70,9 @@ impl Default for RunOptions {
         Self { batch: 256, max_attempts: 5, backoff: Duration::from_millis(200) }
     }
 }
+
+/// How long an idle consumer waits before it passes over more: each time costs a commit.
+const IDLE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Runs a consumer on every shard this node owns, until `stop`.
 pub fn run(
@@ -141,8 +157,8 @@ impl Reader {
                 Err(error) => {
                     cursor = None;
                     n_failures += 1;
-                    if n_failures.is_power_of_two() {
-                        tracing::warn!(consumer = self.consumer.name(), shard = self.fence.shard, n_failures,
+                    if let Some(n_waits) = WAITS.note(std::time::Instant::now()) {
+                        tracing::warn!(consumer = self.consumer.name(), shard = self.fence.shard, n_failures, n_waits,
                             error = ?error, "consumer waits for the store");
                     }
                     let wait = backoff(self.options.backoff, n_failures);
@@ -165,7 +181,14 @@ impl Reader {
         };
         *known_cursor = Some(after);
         // Marks the head as seen before the read, so that an event between read and wait wakes us.
-        head.borrow_and_update();
+        let seen = *head.borrow_and_update();
+        // The head before the question: what was stored before an event is in the answer by the time the head shows it.
+        if seen > after && self.consumer.is_idle().await? {
+            self.commit(Commit::default(), seen).await?;
+            *known_cursor = Some(seen);
+            tokio::time::sleep(IDLE_PAUSE).await;
+            return Ok(());
+        }
         let batch = self.journal.read(shard, after, self.options.batch).await?;
         let Some(last) = batch.last() else {
             // The sender lives as long as the store; a timeout covers hints lost on the way.
@@ -193,6 +216,7 @@ impl Reader {
             seq,
         });
         self.journal.commit(commit).await?;
+        self.consumer.committed();
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::Shared;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use trunkline_connect::{BoxFuture, SendError};
+use trunkline_connect::{BoxFuture, SendError, progress};
 
 use crate::SinkError;
 
@@ -113,7 +113,7 @@ impl<C: Connect> Slot<C> {
         {
             return Err(failure.clone());
         }
-        let task = tokio::spawn(Arc::clone(self).open());
+        let task = tokio::spawn(progress::carried(Arc::clone(self).open()));
         let opening = async { task.await.unwrap_or(Err(SinkError::Internal)) }.boxed().shared();
         state.phase = Phase::Opening(opening.clone());
         Ok(opening)

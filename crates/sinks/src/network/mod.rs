@@ -1,28 +1,19 @@
-//! Opens connections for the kinds that speak over a stream of their own: resolve, vet, connect to a vetted address, TLS.
-//!
-//! The name is looked up once, and the socket is opened to the very address that was judged; TLS verifies the certificate
-//! against the name in the settings. It follows the rules of `connect`'s HTTP dialer: blocked answers are left out, and a
-//! host without any permitted address is refused with the rule that blocked its first one.
+//! Connections for the kinds that speak over a stream of their own: opened by `connect`'s dialer, which vets the addresses,
+//! with TLS that verifies the certificate against the name in the settings, and a bound on what the peer may send.
 
 mod wire;
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use rustls::ClientConfig as TlsConfig;
+use rustls::pki_types::ServerName;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
-use trunkline_connect::{EgressPolicy, Resolver, SendError};
+use trunkline_connect::{SendError, progress};
 
 pub(crate) use self::wire::{Allowance, Wire};
 use crate::SinkError;
-
-/// Addresses tried for one connection. Each gets an equal share of the connect timeout.
-const MAX_ADDRESSES: usize = 4;
 
 /// Where a broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,31 +40,32 @@ impl Security {
     }
 }
 
-/// The only source of connections.
+/// Opens connections through the guard, and TLS over them.
+#[derive(Clone)]
 pub(crate) struct Dialer {
-    pub(crate) egress: EgressPolicy,
-    pub(crate) resolver: Arc<dyn Resolver>,
-    pub(crate) resolve_timeout: Duration,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) tls: TlsConnector,
+    guarded: trunkline_connect::Dialer,
+    tls: TlsConnector,
 }
 
 impl Dialer {
+    pub(crate) fn new(guarded: trunkline_connect::Dialer, tls: TlsConfig) -> Self {
+        Self { guarded, tls: TlsConnector::from(Arc::new(tls)) }
+    }
+
     /// Opens a connection.
     pub(crate) async fn dial(&self, place: &Place, security: Security) -> Result<Wire, SinkError> {
-        if security == Security::Plain && self.egress.is_https_only() {
+        if security == Security::Plain && self.guarded.policy().is_https_only() {
             return Err(SinkError::PlaintextRefused);
         }
-        let mut addresses = self.vetted(place).await?;
-        addresses.truncate(MAX_ADDRESSES);
-        let connected = async {
-            let wire = Wire::plain(self.connect_first(&addresses).await?);
-            match security {
-                Security::Plain | Security::TlsAfterGreeting => Ok(wire),
-                Security::Tls => self.encrypt(place, wire).await,
+        let dialed = self.guarded.dial(&place.host, place.port).await?;
+        let wire = Wire::plain(dialed.tcp);
+        match security {
+            Security::Plain | Security::TlsAfterGreeting => Ok(wire),
+            Security::Tls => {
+                let encrypted = timeout_at(dialed.deadline, self.encrypt(place, wire)).await;
+                encrypted.unwrap_or(Err(SendError::ConnectTimeout.into()))
             }
-        };
-        timeout(self.connect_timeout, connected).await.unwrap_or(Err(SendError::ConnectTimeout.into()))
+        }
     }
 
     /// Starts TLS on an open connection.
@@ -81,82 +73,16 @@ impl Dialer {
         let name =
             ServerName::try_from(place.host.clone()).map_err(|error| SendError::Tls(Arc::new(error)))?;
         let (stream, allowance) = wire.into_parts();
+        let began_at = Instant::now();
         let tls = self.tls.connect(name, stream).await.map_err(|error| SendError::Tls(Arc::new(error)))?;
+        progress::secured(began_at.elapsed());
         Ok(Wire::new(tls, allowance))
     }
 
     /// The permitted addresses of a place, never empty.
     pub(crate) async fn vetted(&self, place: &Place) -> Result<Vec<SocketAddr>, SinkError> {
-        let answers = match place.host.parse::<IpAddr>() {
-            Ok(address) => vec![address],
-            Err(_) => self.lookup(&place.host).await?,
-        };
-        let mut refusal = None;
-        let mut vetted = Vec::with_capacity(answers.len());
-        for address in answers {
-            match self.egress.check(address) {
-                Ok(()) => vetted.push(SocketAddr::new(address.to_canonical(), place.port)),
-                Err(blocked) => refusal = refusal.or(Some(blocked)),
-            }
-        }
-        if vetted.is_empty() {
-            return Err(refusal.map_or(SendError::DnsEmpty, SendError::Blocked).into());
-        }
-        Ok(vetted)
+        Ok(self.guarded.vetted(&place.host, place.port).await?)
     }
-
-    async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, SendError> {
-        match timeout(self.resolve_timeout, self.resolver.resolve(host)).await {
-            Ok(Ok(answers)) => Ok(answers),
-            Ok(Err(error)) => Err(SendError::Dns(Arc::new(error))),
-            Err(_) => Err(SendError::DnsTimeout),
-        }
-    }
-
-    async fn connect_first(&self, addresses: &[SocketAddr]) -> Result<TcpStream, SendError> {
-        let share = self.connect_timeout / addresses.len().max(1) as u32;
-        let mut failure = SendError::DnsEmpty;
-        for address in addresses {
-            match timeout(share, connect(*address)).await {
-                Ok(Ok(tcp)) => return Ok(tcp),
-                Ok(Err(error)) => failure = connect_failure(error),
-                Err(_) => failure = SendError::ConnectTimeout,
-            }
-        }
-        Err(failure)
-    }
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the one place of this crate that connects, to an address the policy let through"
-)]
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let tcp = TcpStream::connect(address).await?;
-    tcp.set_nodelay(true)?;
-    Ok(tcp)
-}
-
-fn connect_failure(error: io::Error) -> SendError {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => SendError::ConnectRefused(Arc::new(error)),
-        io::ErrorKind::TimedOut => SendError::ConnectTimeout,
-        _ => SendError::Connect(Arc::new(error)),
-    }
-}
-
-/// TLS settings that trust the public authorities and `extra_roots`.
-pub(crate) fn tls_connector(extra_roots: &[CertificateDer<'static>]) -> Result<TlsConnector, rustls::Error> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for root in extra_roots {
-        roots.add(root.clone())?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 #[cfg(test)]

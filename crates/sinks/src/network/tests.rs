@@ -1,12 +1,15 @@
 //! Dialling: what is vetted, what each failure is called, and whose name TLS verifies.
 
 use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use trunkline_connect::BoxFuture;
+use trunkline_connect::{BoxFuture, EgressPolicy, Resolver, client_tls};
 
 use super::*;
 
@@ -29,13 +32,10 @@ fn dialer(
     roots: &[&'static [u8]],
 ) -> Dialer {
     let roots: Vec<_> = roots.iter().map(|der| CertificateDer::from(*der)).collect();
-    Dialer {
-        egress,
-        resolver: Arc::new(Names(names.iter().map(|(name, texts)| (*name, texts.to_vec())).collect())),
-        resolve_timeout: Duration::from_secs(5),
-        connect_timeout: Duration::from_secs(5),
-        tls: tls_connector(&roots).unwrap(),
-    }
+    let names = Names(names.iter().map(|(name, texts)| (*name, texts.to_vec())).collect());
+    let limit = Duration::from_secs(5);
+    let guarded = trunkline_connect::Dialer::new(egress, Arc::new(names), limit, limit);
+    Dialer::new(guarded, client_tls(&roots, None).unwrap())
 }
 
 fn loopback() -> EgressPolicy {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use ring::digest;
 use serde_json::Value;
+use trunkline_connect::{EgressPolicy, Target, UrlRefused};
 use trunkline_model::FieldError;
 
 pub(crate) use self::fields::Fields;
@@ -90,6 +91,38 @@ impl SinkSettings {
     /// The settings as they may be shown: defaults filled in, `***` in place of secrets.
     pub fn masked(&self) -> Value {
         self.inner.masked()
+    }
+
+    /// Where messages go, for people: `nats://broker.example:4222`. Holds no credentials.
+    pub fn address(&self) -> String {
+        let name = self.kind.name;
+        match self.inner.place() {
+            Some(Place { host, port }) if host.contains(':') => format!("{name}://[{host}]:{port}"),
+            Some(Place { host, port }) => format!("{name}://{host}:{port}"),
+            None => format!("{name}:"),
+        }
+    }
+
+    /// Judges the settings by an egress policy, without looking names up: the address where the host is one, and whether
+    /// the connection is encrypted where that is asked for.
+    pub fn check(&self, egress: &EgressPolicy) -> Vec<FieldError> {
+        let Some(Place { host, port }) = self.inner.place() else { return Vec::new() };
+        let shown = self.inner.masked();
+        let is_url = shown.get("endpoint").is_some();
+        let field = if is_url { "/endpoint" } else { "/host" };
+        let mut faults = Vec::new();
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        if let Err(refused) = Target::parse(&format!("https://{host}:{port}/"), egress) {
+            let code = if matches!(refused, UrlRefused::Blocked(_)) { "blocked" } else { "invalid" };
+            faults.push(FieldError::new(field, code, refused.to_string()));
+        }
+        let is_plain = shown.get("tls") == Some(&Value::Bool(false))
+            || shown.get("endpoint").and_then(Value::as_str).is_some_and(|url| url.starts_with("http:"));
+        if egress.is_https_only() && is_plain {
+            let field = if is_url { field } else { "/tls" };
+            faults.push(FieldError::new(field, "https_required", "must be encrypted"));
+        }
+        faults
     }
 
     pub(crate) fn fingerprint(&self) -> Fingerprint {

@@ -178,3 +178,32 @@ fn fingerprints_tell_secrets_and_kinds_apart() {
     assert_ne!(one, fingerprint("redis", json!({"host": "a", "password": "y"})));
     assert_ne!(fingerprint("nats", json!({"host": "a"})), fingerprint("redis", json!({"host": "a"})));
 }
+
+#[test]
+fn settings_are_held_against_the_egress_policy() {
+    let check = |kind: &str, value: &Value, egress: &EgressPolicy, expect: &[&str]| {
+        let faults = SinkSettings::parse(kind, value).unwrap().check(egress);
+        let faults: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.code)).collect();
+        assert_eq!(faults, expect, "{value}");
+    };
+    let shut = EgressPolicy::default();
+    for host in ["127.0.0.1", "::1", "::ffff:10.0.0.1", "169.254.169.254", "localhost", "0x7f.1"] {
+        check("redis", &json!({ "host": host }), &shut, &["/host blocked"]);
+    }
+    check("nats", &json!({ "host": "broker.example", "tls": false }), &shut, &[]);
+    let strict = EgressPolicy::default().with_https_only();
+    check("nats", &json!({ "host": "broker.example", "tls": false }), &strict, &["/tls https_required"]);
+    check("nats", &json!({ "host": "broker.example" }), &strict, &[]);
+    let store = |endpoint: &str| json!({ "endpoint": endpoint, "bucket": "b", "access_key_id": "a", "secret_access_key": "s" });
+    check("s3", &store("http://10.0.0.1:9000"), &strict, &["/endpoint blocked", "/endpoint https_required"]);
+    check("s3", &store("https://s3.example"), &strict, &[]);
+    check("stdout", &json!({}), &strict, &[]);
+}
+
+#[test]
+fn addresses_are_for_people() {
+    let address = |kind: &str, value: &Value| SinkSettings::parse(kind, value).unwrap().address();
+    assert_eq!(address("nats", &json!({ "host": "a.example", "token": "canary" })), "nats://a.example:4222");
+    assert_eq!(address("redis", &json!({ "host": "2001:db8::1" })), "redis://[2001:db8::1]:6379");
+    assert_eq!(address("stdout", &json!({})), "stdout:");
+}

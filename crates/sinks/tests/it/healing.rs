@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use trunkline_sinks::{Sink, SinkFactory, SinkLimits};
+use trunkline_testkit::Proxy;
 
-use crate::proxy::Proxy;
 use crate::rig::{LONG, context, factory, loopback, message, send, settings, unique};
 use crate::servers::Server;
 

@@ -11,7 +11,6 @@ mod contract;
 mod healing;
 mod nats;
 mod object_store;
-mod proxy;
 mod redis;
 mod rig;
 mod s3;

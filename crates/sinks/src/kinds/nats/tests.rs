@@ -7,11 +7,10 @@ use bytes::Bytes;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
-use trunkline_connect::{EgressPolicy, Resolver};
+use trunkline_connect::{EgressPolicy, Resolver, client_tls};
 
 use super::*;
 use crate::kept::Link as _;
-use crate::network::tls_connector;
 
 const AUTHORITY: &[u8] = include_bytes!("../../../../connect/src/client/fixtures/authority.der");
 const LEAF: &[u8] = include_bytes!("../../../../connect/src/client/fixtures/hooks.test.der");
@@ -67,13 +66,10 @@ async fn open(port: u16, login: &Login) -> Result<Client, SinkError> {
 }
 
 async fn open_at(host: &str, port: u16, login: &Login, tls: bool) -> Result<Client, SinkError> {
-    let dialer = Dialer {
-        egress: EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]),
-        resolver: Arc::new(Here),
-        resolve_timeout: Duration::from_secs(5),
-        connect_timeout: Duration::from_secs(5),
-        tls: tls_connector(&[CertificateDer::from(AUTHORITY)]).unwrap(),
-    };
+    let egress = EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]);
+    let limit = Duration::from_secs(5);
+    let guarded = trunkline_connect::Dialer::new(egress, Arc::new(Here), limit, limit);
+    let dialer = Dialer::new(guarded, client_tls(&[CertificateDer::from(AUTHORITY)], None).unwrap());
     let place = Place { host: host.to_owned(), port };
     Client::open(Handshake {
         dialer: &dialer,
