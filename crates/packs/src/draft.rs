@@ -5,9 +5,7 @@ use trunkline_model::EventType;
 
 use crate::fault::DocumentFault;
 use crate::pointer;
-use crate::schema::cost::schema_pointers;
-use crate::schema::reference::Reference;
-use crate::schema::{CompiledSchema, lint};
+use crate::schema::{CompiledSchema, inline};
 
 /// The longest title, in characters.
 pub(crate) const MAX_TITLE: usize = 120;
@@ -65,14 +63,8 @@ impl EventTypeDraft {
     /// Every fault, its pointer beginning with the name of the field: `/schema/properties/id/format`.
     pub fn check(self) -> Result<CataloguedType, Vec<DocumentFault>> {
         let mut faults = self.check_texts();
-        let targets = schema_pointers(&self.schema);
-        let resolves = |reference: &Reference| {
-            if !reference.path.is_empty() {
-                return Err("references lead into this schema only, as #/$defs/name".to_owned());
-            }
-            if targets.contains(&reference.pointer) { Ok(()) } else { Err("leads to no schema".to_owned()) }
-        };
-        faults.extend(lint::lint(&self.schema, &resolves).into_iter().map(|fault| fault.under("/schema")));
+        let of_schema = inline::faults_of(&self.schema).into_iter();
+        faults.extend(of_schema.map(|fault| fault.under("/schema")));
         if faults.is_empty() { self.compile(Origin::Added) } else { Err(faults) }
     }
 

@@ -34,15 +34,18 @@ pub(crate) enum Part {
     Samples,
     /// `tests/`.
     Tests,
+    /// `workflows/`: definitions of workflows.
+    Workflows,
 }
 
 impl Part {
     /// Every part, with its folder and the files' extension.
-    const ALL: [(Self, &'static str, &'static str); 4] = [
+    const ALL: [(Self, &'static str, &'static str); 5] = [
         (Self::EventTypes, "schemas", "json"),
         (Self::Definitions, "schemas/defs", "json"),
         (Self::Samples, "samples", "json"),
         (Self::Tests, "tests", "yaml"),
+        (Self::Workflows, "workflows", "yaml"),
     ];
 }
 

@@ -11,12 +11,15 @@
 //!   (`schema/cost.rs`). No schema makes the hub open a file or a socket: references stay inside the pack.
 //! - What [`Catalogue::validate`] says about data quotes the schema, never the data.
 //!
+//! Documents of other kinds are read with the same tools: [`document`] is YAML and JSON with places, [`mod@pointer`] and
+//! [`suggest`] help to say what is wrong where, and [`DataSchema`] is a JSON Schema that stands inside a document.
+//!
 //! Everything here is synchronous and touches files only in [`Pack::load`], [`PackSet`] and [`fingerprint`]; call
 //! those off the runtime's threads. Who stores tenants' types, when to reload, and what to do with an event that
 //! does not fit are the hub's business.
 
 mod catalogue;
-mod document;
+pub mod document;
 mod draft;
 mod event_types;
 mod export;
@@ -27,12 +30,13 @@ pub mod import;
 mod manifest;
 mod pack;
 mod pack_set;
-mod pointer;
+pub mod pointer;
 mod samples;
 mod schema;
-mod suggest;
+pub mod suggest;
 mod test_files;
 mod test_run;
+mod workflows;
 
 pub use catalogue::{Catalogue, Duplicate, Validation};
 pub use draft::{CataloguedType, Deprecation, EventTypeDraft, Origin};
@@ -43,6 +47,7 @@ pub use manifest::Manifest;
 pub use pack::Pack;
 pub use pack_set::{PackSet, Reload};
 pub use samples::{Sample, SampleEvent};
-pub use schema::DataFault;
+pub use schema::{DataFault, DataSchema};
 pub use test_files::{Expectations, ExpectedFault, ExpectedSchema, PackTest};
 pub use test_run::{TestFailure, TestOutcome, run_tests};
+pub use workflows::{Judge, PackWorkflow, WorkflowName, WorkflowTest};

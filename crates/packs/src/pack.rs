@@ -12,6 +12,7 @@ use crate::folder::{self, Contents, Part};
 use crate::manifest::{self, Manifest};
 use crate::samples::{self, Sample};
 use crate::test_files::{self, PackTest, Surroundings};
+use crate::workflows::{self, Judge, Judges, PackWorkflow, WorkflowTest};
 
 /// Where something is declared.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct Pack {
     types: Vec<(Place, Arc<CataloguedType>)>,
     samples: Vec<Sample>,
     tests: Vec<PackTest>,
+    workflows: Vec<(Place, PackWorkflow)>,
+    workflow_tests: Vec<WorkflowTest>,
 }
 
 impl Pack {
@@ -39,19 +42,37 @@ impl Pack {
     /// Every fault of every file, in the order of files and lines. Faults of one kind can hide others: schemas are
     /// compiled when all of them are well written.
     pub fn load(dir: &Path) -> Result<Self, Vec<PackFault>> {
+        Self::load_with(dir, &Judges::default())
+    }
+
+    /// Loads the pack in a folder, whole; `judge` checks its workflows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pack::load`].
+    pub fn load_judged(dir: &Path, judge: Arc<dyn Judge>) -> Result<Self, Vec<PackFault>> {
+        Self::load_with(dir, &Judges(Some(judge)))
+    }
+
+    pub(crate) fn load_with(dir: &Path, judges: &Judges) -> Result<Self, Vec<PackFault>> {
         let (contents, mut faults) = folder::read(dir);
         let manifest = read_manifest(&contents, &mut faults);
         let name = manifest.as_ref().map_or("", |(_, manifest)| &manifest.name);
         let (types, found) = event_types::read(name, &contents);
         faults.extend(found);
+        let workflows = workflows::read(&contents, judges, &mut faults);
         // Without all types, samples of the missing ones would be blamed for it.
         let events = types.as_ref().map(|types| {
             let known = types.iter().map(|(_, one)| one.event_type().clone()).collect();
-            read_events(&contents, &known, &mut faults)
+            let names = workflows.iter().map(|(_, it)| it.name.name.clone()).collect();
+            read_events(&contents, &known, (judges, names), &mut faults)
         });
         match (manifest, types, events) {
-            (Some((name_place, manifest)), Some(types), Some((samples, tests))) if faults.is_empty() => {
-                Ok(Self { dir: dir.to_owned(), manifest, name_place, types, samples, tests })
+            (Some((name_place, manifest)), Some(types), Some((samples, (tests, workflow_tests))))
+                if faults.is_empty() =>
+            {
+                let dir = dir.to_owned();
+                Ok(Self { dir, manifest, name_place, types, samples, tests, workflows, workflow_tests })
             }
             _ => {
                 faults.sort();
@@ -95,6 +116,21 @@ impl Pack {
     pub fn tests(&self) -> &[PackTest] {
         &self.tests
     }
+
+    /// Its workflows, by file.
+    pub fn workflows(&self) -> impl Iterator<Item = &PackWorkflow> {
+        self.workflows.iter().map(|(_, one)| one)
+    }
+
+    /// Its workflows with where they are declared.
+    pub(crate) fn declared_workflows(&self) -> &[(Place, PackWorkflow)] {
+        &self.workflows
+    }
+
+    /// Its tests of workflows, by file and line.
+    pub fn workflow_tests(&self) -> &[WorkflowTest] {
+        &self.workflow_tests
+    }
 }
 
 fn read_manifest(contents: &Contents, faults: &mut Vec<PackFault>) -> Option<(Place, Manifest)> {
@@ -118,8 +154,9 @@ fn read_manifest(contents: &Contents, faults: &mut Vec<PackFault>) -> Option<(Pl
 fn read_events(
     contents: &Contents,
     types: &BTreeSet<trunkline_model::EventType>,
+    (judges, workflows): (&Judges, Vec<String>),
     faults: &mut Vec<PackFault>,
-) -> (Vec<Sample>, Vec<PackTest>) {
+) -> (Vec<Sample>, (Vec<PackTest>, Vec<WorkflowTest>)) {
     let mut samples = Vec::new();
     let mut broken: BTreeSet<String> = contents.unread_of(Part::Samples).map(str::to_owned).collect();
     for file in contents.of(Part::Samples) {
@@ -139,12 +176,13 @@ fn read_events(
         }
         faults.extend(sink.into_faults());
     }
-    let mut tests = Vec::new();
+    let (mut tests, mut workflow_tests) = (Vec::new(), Vec::new());
+    let around = Surroundings { samples: &samples, broken: &broken, types, judges, workflows: &workflows };
     for file in contents.of(Part::Tests) {
-        let (read, found) =
-            test_files::read(file, &Surroundings { samples: &samples, broken: &broken, types });
+        let ((read, of_workflows), found) = test_files::read(file, &around);
         tests.extend(read);
+        workflow_tests.extend(of_workflows);
         faults.extend(found);
     }
-    (samples, tests)
+    (samples, (tests, workflow_tests))
 }

@@ -12,12 +12,14 @@ use crate::catalogue::Catalogue;
 use crate::fault::PackFault;
 use crate::fingerprint::{Fingerprint, fingerprint};
 use crate::pack::{Pack, Place};
+use crate::workflows::{Judge, Judges, WorkflowName};
 
 /// The configured packs.
 #[derive(Debug)]
 pub struct PackSet {
     folders: Vec<Folder>,
     catalogue: Catalogue,
+    judges: Judges,
 }
 
 #[derive(Debug)]
@@ -52,9 +54,18 @@ impl Reload {
 impl PackSet {
     /// Loads the packs of the given folders, in their order. Broken ones stay out; [`Self::faults`] says why.
     pub fn load(dirs: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self::load_with(dirs, Judges::default())
+    }
+
+    /// The same, with somebody who judges workflows.
+    pub fn load_judged(dirs: impl IntoIterator<Item = PathBuf>, judge: Arc<dyn Judge>) -> Self {
+        Self::load_with(dirs, Judges(Some(judge)))
+    }
+
+    fn load_with(dirs: impl IntoIterator<Item = PathBuf>, judges: Judges) -> Self {
         let empty = |dir| Folder { dir, seen: None, pack: None, waiting: None, faults: Vec::new() };
-        let mut set =
-            Self { folders: dirs.into_iter().map(empty).collect(), catalogue: Catalogue::default() };
+        let folders = dirs.into_iter().map(empty).collect();
+        let mut set = Self { folders, catalogue: Catalogue::default(), judges };
         set.reload();
         set
     }
@@ -100,7 +111,8 @@ impl PackSet {
             }
             any = true;
             folder.seen = Some(seen);
-            match Pack::load(&folder.dir) {
+            let loaded = Pack::load_with(&folder.dir, &self.judges);
+            match loaded.and_then(|pack| same_versions(folder.pack.as_deref(), pack)) {
                 Ok(pack) => {
                     folder.waiting = Some(Arc::new(pack));
                     folder.faults.clear();
@@ -155,6 +167,11 @@ impl PackSet {
                     fault(place, format!("the event type {}", one.event_type()));
                 }
             }
+            for (place, one) in pack.declared_workflows() {
+                if other.workflows().any(|theirs| theirs.name.name == one.name.name) {
+                    fault(place, format!("the workflow {}", one.name.name));
+                }
+            }
         }
         faults
     }
@@ -173,6 +190,23 @@ impl PackSet {
     pub fn faults(&self) -> impl Iterator<Item = &PackFault> {
         self.folders.iter().flat_map(|folder| &folder.faults)
     }
+}
+
+/// Refuses workflows that changed and kept their version: what runs under a version is what was read there.
+fn same_versions(before: Option<&Pack>, pack: Pack) -> Result<Pack, Vec<PackFault>> {
+    let Some(before) = before else { return Ok(pack) };
+    let mut faults = Vec::new();
+    for (place, workflow) in pack.declared_workflows() {
+        let name = &workflow.name;
+        let is_same = |old: &WorkflowName| old.name == name.name && old.version == name.version;
+        if before.workflows().any(|old| is_same(&old.name) && old.name.hash != name.hash) {
+            let problem =
+                format!("version {} of {} has another content than before", name.version, name.name);
+            let fix = "raise `document.version`";
+            faults.push(PackFault::new(&place.file, Some(place.position), problem, fix));
+        }
+    }
+    if faults.is_empty() { Ok(pack) } else { Err(faults) }
 }
 
 impl Folder {

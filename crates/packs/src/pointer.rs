@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Appends a token to a pointer.
-pub(crate) fn push(pointer: &mut String, token: &str) {
+pub fn push(pointer: &mut String, token: &str) {
     pointer.push('/');
     for c in token.chars() {
         match c {
@@ -15,14 +15,14 @@ pub(crate) fn push(pointer: &mut String, token: &str) {
 }
 
 /// Returns the pointer to a child.
-pub(crate) fn join(pointer: &str, token: &str) -> String {
+pub fn join(pointer: &str, token: &str) -> String {
     let mut joined = pointer.to_owned();
     push(&mut joined, token);
     joined
 }
 
 /// Takes a pointer apart into its tokens; `None` when it neither is empty nor starts with a slash.
-pub(crate) fn tokens(pointer: &str) -> Option<Vec<String>> {
+pub fn tokens(pointer: &str) -> Option<Vec<String>> {
     if pointer.is_empty() {
         return Some(Vec::new());
     }

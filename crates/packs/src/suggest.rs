@@ -1,7 +1,7 @@
 //! Finds the known word nearest to a mistyped one, and cuts quoted text to a readable length.
 
 /// Returns the candidate within a third of the word's length in edits (rounded up), the nearest first.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Longer words come from broken files, and the distance costs the product of both lengths.
     if word.len() > 64 {
         return None;
@@ -17,7 +17,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// Says what to do about an unknown word: the nearest known one if there is one, else the list of all.
-pub(crate) fn instead<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+pub fn instead<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     if let Some(near) = nearest(word, known.clone()) {
         return format!("did you mean `{near}`?");
     }
@@ -30,7 +30,7 @@ pub(crate) fn instead<'a>(word: &str, known: impl IntoIterator<Item = &'a str> +
 }
 
 /// Quotes a text from a file, cut to a readable length.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let cut: String = text.chars().take(60).collect();
     let more = if cut.len() < text.len() { "…" } else { "" };
     format!("`{}{more}`", cut.escape_debug())

@@ -14,6 +14,7 @@ use crate::folder::PackFile;
 use crate::pointer;
 use crate::samples::{self, Sample, SampleEvent};
 use crate::suggest::{instead, quoted};
+use crate::workflows::{Judges, WorkflowTest, is_workflow_test};
 
 /// A test.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,12 +68,18 @@ pub(crate) struct Surroundings<'a> {
     /// Names of samples with faults of their own.
     pub(crate) broken: &'a BTreeSet<String>,
     pub(crate) types: &'a BTreeSet<EventType>,
+    pub(crate) judges: &'a Judges,
+    /// Names of the pack's workflows.
+    pub(crate) workflows: &'a [String],
 }
 
 /// Reads one file of tests.
-pub(crate) fn read(file: &PackFile, around: &Surroundings<'_>) -> (Vec<PackTest>, Vec<PackFault>) {
+pub(crate) fn read(
+    file: &PackFile,
+    around: &Surroundings<'_>,
+) -> ((Vec<PackTest>, Vec<WorkflowTest>), Vec<PackFault>) {
     let mut sink = FaultSink::new(&file.path);
-    let mut tests = Vec::new();
+    let (mut tests, mut of_workflows) = (Vec::new(), Vec::new());
     match parse_yaml(&file.text) {
         Err(faults) => sink.syntax(faults),
         Ok(node) => {
@@ -80,25 +87,27 @@ pub(crate) fn read(file: &PackFile, around: &Surroundings<'_>) -> (Vec<PackTest>
                 let listed = fields.required("tests", &mut sink);
                 fields.close(&mut sink);
                 for node in listed.map(|node| list(node, "tests", &mut sink)).unwrap_or_default() {
-                    tests.extend(test(node, file, around, &mut sink));
+                    if is_workflow_test(node) {
+                        of_workflows.extend(workflow_test(node, file, around, &mut sink));
+                    } else {
+                        tests.extend(test(node, file, around, &mut sink));
+                    }
                 }
             }
         }
     }
-    check_names(&tests, &mut sink);
-    (tests, sink.into_faults())
+    let names = tests.iter().map(|test| (test.name.as_str(), test.line));
+    let of_workflows_names = of_workflows.iter().map(|test| (test.name.as_str(), test.line));
+    check_names(names.chain(of_workflows_names), &mut sink);
+    ((tests, of_workflows), sink.into_faults())
 }
 
-fn check_names(tests: &[PackTest], sink: &mut FaultSink) {
+fn check_names<'a>(tests: impl Iterator<Item = (&'a str, u32)>, sink: &mut FaultSink) {
     let mut names = BTreeSet::new();
-    for test in tests {
-        if !names.insert(&test.name) {
-            let position = crate::fault::Position { line: test.line, column: 1 };
-            sink.at(
-                position,
-                format!("a second test named {}", quoted(&test.name)),
-                "name it after what it adds",
-            );
+    for (name, line) in tests {
+        if !names.insert(name) {
+            let position = crate::fault::Position { line, column: 1 };
+            sink.at(position, format!("a second test named {}", quoted(name)), "name it after what it adds");
         }
     }
 }
@@ -119,6 +128,20 @@ fn list<'a>(node: &'a Node, key: &str, sink: &mut FaultSink) -> &'a [Node] {
             &[]
         }
     }
+}
+
+/// Reads a test of a workflow: its name here, the rest by whoever judges workflows.
+fn workflow_test(
+    node: &Node,
+    file: &PackFile,
+    around: &Surroundings<'_>,
+    sink: &mut FaultSink,
+) -> Option<WorkflowTest> {
+    let name = Fields::open(node, "a test", sink)?.text("name", 200, sink).map(str::to_owned);
+    if let Some(judge) = &around.judges.0 {
+        judge.workflow_test(node, around.workflows, sink);
+    }
+    Some(WorkflowTest { name: name?, file: file.path.clone(), line: node.position.line, node: node.clone() })
 }
 
 fn test(node: &Node, file: &PackFile, around: &Surroundings<'_>, sink: &mut FaultSink) -> Option<PackTest> {

@@ -10,10 +10,13 @@ use crate::suggest::quoted;
 
 /// A fault of the text itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SyntaxFault {
-    pub(crate) position: Position,
-    pub(crate) problem: String,
-    pub(crate) fix: String,
+pub struct SyntaxFault {
+    /// Where it is.
+    pub position: Position,
+    /// What is wrong: lower-case, without a full stop.
+    pub problem: String,
+    /// What to do about it, likewise.
+    pub fix: String,
 }
 
 impl SyntaxFault {
@@ -22,13 +25,21 @@ impl SyntaxFault {
     }
 }
 
-/// Parses a YAML file of one document.
-pub(crate) fn parse_yaml(text: &str) -> Result<Node, Vec<SyntaxFault>> {
+/// Parses a YAML file of one document, in the core schema of YAML 1.2.
+///
+/// # Errors
+///
+/// The faults of the text; the first one that keeps it from being read is the last of the list.
+pub fn parse_yaml(text: &str) -> Result<Node, Vec<SyntaxFault>> {
     build(text, granit_parser::options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH })
 }
 
 /// Parses a JSON file. Strict, but for a key that is given twice, which is a fault here.
-pub(crate) fn parse_json(text: &str) -> Result<Node, Vec<SyntaxFault>> {
+///
+/// # Errors
+///
+/// As [`parse_yaml`].
+pub fn parse_json(text: &str) -> Result<Node, Vec<SyntaxFault>> {
     if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
         let position = Position { line: error.line().max(1) as u32, column: error.column().max(1) as u32 };
         let message = error.to_string();

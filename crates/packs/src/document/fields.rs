@@ -9,30 +9,31 @@ use crate::suggest::{instead, quoted};
 
 /// Gathers the faults of one file.
 #[derive(Debug)]
-pub(crate) struct FaultSink {
+pub struct FaultSink {
     file: PathBuf,
     faults: Vec<PackFault>,
 }
 
 impl FaultSink {
-    pub(crate) fn new(file: &Path) -> Self {
+    /// Begins without faults.
+    pub fn new(file: &Path) -> Self {
         Self { file: file.to_owned(), faults: Vec::new() }
     }
 
     /// Records a fault at a place in the file.
-    pub(crate) fn at(&mut self, position: Position, problem: impl Into<String>, fix: impl Into<String>) {
+    pub fn at(&mut self, position: Position, problem: impl Into<String>, fix: impl Into<String>) {
         self.faults.push(PackFault::new(&self.file, Some(position), problem, fix));
     }
 
     /// Records faults of the text.
-    pub(crate) fn syntax(&mut self, faults: Vec<SyntaxFault>) {
+    pub fn syntax(&mut self, faults: Vec<SyntaxFault>) {
         for fault in faults {
             self.at(fault.position, fault.problem, fault.fix);
         }
     }
 
     /// Records a fault of a document that stands at `node` of this file.
-    pub(crate) fn document(&mut self, node: &Node, fault: DocumentFault) {
+    pub fn document(&mut self, node: &Node, fault: DocumentFault) {
         let problem = if fault.pointer.is_empty() {
             fault.problem
         } else {
@@ -41,13 +42,14 @@ impl FaultSink {
         self.at(node.position_of(&fault.pointer), problem, fault.fix);
     }
 
-    pub(crate) fn into_faults(self) -> Vec<PackFault> {
+    /// The faults, as they came.
+    pub fn into_faults(self) -> Vec<PackFault> {
         self.faults
     }
 }
 
 /// A mapping being read.
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     /// What the mapping is, for faults: `a manifest`.
     what: &'static str,
     position: Position,
@@ -57,7 +59,7 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Opens a mapping; records a fault for anything else.
-    pub(crate) fn open(node: &'a Node, what: &'static str, sink: &mut FaultSink) -> Option<Self> {
+    pub fn open(node: &'a Node, what: &'static str, sink: &mut FaultSink) -> Option<Self> {
         let Content::Map(entries) = &node.content else {
             sink.at(
                 node.position,
@@ -70,13 +72,13 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns the value of a key that may be missing.
-    pub(crate) fn optional(&mut self, key: &'static str) -> Option<&'a Node> {
+    pub fn optional(&mut self, key: &'static str) -> Option<&'a Node> {
         self.known.push(key);
         self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
     /// Returns the value of a key; records a fault when it is missing.
-    pub(crate) fn required(&mut self, key: &'static str, sink: &mut FaultSink) -> Option<&'a Node> {
+    pub fn required(&mut self, key: &'static str, sink: &mut FaultSink) -> Option<&'a Node> {
         let found = self.optional(key);
         if found.is_none() {
             sink.at(self.position, format!("`{key}` is missing in {}", self.what), format!("add `{key}`"));
@@ -85,23 +87,18 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns the text of a required key.
-    pub(crate) fn text(
-        &mut self,
-        key: &'static str,
-        max_chars: usize,
-        sink: &mut FaultSink,
-    ) -> Option<&'a str> {
+    pub fn text(&mut self, key: &'static str, max_chars: usize, sink: &mut FaultSink) -> Option<&'a str> {
         let node = self.required(key, sink)?;
         text(node, key, max_chars, sink)
     }
 
     /// Where the mapping begins.
-    pub(crate) fn position(&self) -> Position {
+    pub fn position(&self) -> Position {
         self.position
     }
 
     /// Records a fault for every key that no reader asked for.
-    pub(crate) fn close(self, sink: &mut FaultSink) {
+    pub fn close(self, sink: &mut FaultSink) {
         for entry in self.entries {
             if !self.known.contains(&entry.key.as_str()) {
                 sink.at(
@@ -115,7 +112,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Reads a text that says something.
-pub(crate) fn text<'a>(node: &'a Node, key: &str, max_chars: usize, sink: &mut FaultSink) -> Option<&'a str> {
+pub fn text<'a>(node: &'a Node, key: &str, max_chars: usize, sink: &mut FaultSink) -> Option<&'a str> {
     let Content::Text(text) = &node.content else {
         sink.at(node.position, format!("`{key}` must be text, found {}", node.kind()), "write it in quotes");
         return None;

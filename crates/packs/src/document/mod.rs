@@ -3,6 +3,7 @@
 //! One parser reads both, since JSON is a part of YAML; JSON files are held to JSON's own grammar first. Pack files
 //! are small and written by people, so what matters here is a good fault at the right line, and that no file can
 //! cost more than its size suggests: nesting, number of values and text are bounded *after* aliases are expanded.
+//! Readers of other documents that people write, such as workflows, use it too.
 
 mod build;
 mod fields;
@@ -10,46 +11,60 @@ mod scalar;
 
 use serde_json::{Map, Number, Value};
 
-pub(crate) use build::{SyntaxFault, parse_json, parse_yaml};
-pub(crate) use fields::{FaultSink, Fields, flag, text};
+pub use build::{SyntaxFault, parse_json, parse_yaml};
+pub(crate) use fields::flag;
+pub use fields::{FaultSink, Fields, text};
 
 use crate::fault::Position;
 use crate::pointer;
 
 /// The deepest nesting of a file.
-pub(crate) const MAX_DEPTH: usize = 64;
+pub const MAX_DEPTH: usize = 64;
 /// The most values in a file, counted after aliases are expanded.
-pub(crate) const MAX_VALUES: usize = 100_000;
+pub const MAX_VALUES: usize = 100_000;
 /// The most bytes of text in all values of a file, counted likewise.
-pub(crate) const MAX_TEXT_BYTES: usize = 4 << 20;
+pub const MAX_TEXT_BYTES: usize = 4 << 20;
 
 /// A value and where it begins.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Node {
-    pub(crate) position: Position,
-    pub(crate) content: Content,
+pub struct Node {
+    /// Where it begins.
+    pub position: Position,
+    /// What it is.
+    pub content: Content,
 }
 
+/// What a value is.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Content {
+pub enum Content {
+    /// Nothing.
     Null,
+    /// True or false.
     Bool(bool),
+    /// A number, always finite.
     Number(Number),
+    /// Text.
     Text(String),
+    /// Values in order.
     List(Vec<Node>),
+    /// Keys, each once, with their values, in order.
     Map(Vec<Entry>),
 }
 
+/// A key of a mapping with its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) key: String,
-    pub(crate) key_position: Position,
-    pub(crate) value: Node,
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_position: Position,
+    /// The value.
+    pub value: Node,
 }
 
 impl Node {
     /// Names the kind of the value for faults.
-    pub(crate) fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self.content {
             Content::Null => "nothing",
             Content::Bool(_) => "true or false",
@@ -61,7 +76,7 @@ impl Node {
     }
 
     /// Returns the value without the places.
-    pub(crate) fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> Value {
         match &self.content {
             Content::Null => Value::Null,
             Content::Bool(value) => Value::Bool(*value),
@@ -76,7 +91,7 @@ impl Node {
     }
 
     /// Returns where a pointer leads, or how far it can be followed: the place to show for a fault there.
-    pub(crate) fn position_of(&self, pointer: &str) -> Position {
+    pub fn position_of(&self, pointer: &str) -> Position {
         let mut node = self;
         let mut position = self.position;
         for token in pointer::tokens(pointer).unwrap_or_default() {

@@ -8,6 +8,7 @@ pub(crate) mod bundle;
 pub(crate) mod cost;
 pub(crate) mod engine;
 mod explain;
+pub(crate) mod inline;
 pub(crate) mod keywords;
 pub(crate) mod lint;
 pub(crate) mod reference;
@@ -23,6 +24,7 @@ use crate::fault::DocumentFault;
 use crate::pointer;
 
 pub use explain::DataFault;
+pub use inline::DataSchema;
 
 /// The most faults listed for one piece of data.
 const MAX_FAULTS: usize = 100;

@@ -4,11 +4,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use trunkline_packs::import::from_asyncapi;
+
+use crate::fixture::AnyWorkflow;
 use trunkline_packs::{Catalogue, Pack, asyncapi};
 
 fn veterinary() -> Catalogue {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs/veterinary");
-    Catalogue::of(Pack::load(&dir).unwrap().types().cloned()).unwrap()
+    Catalogue::of(Pack::load_judged(&dir, std::sync::Arc::new(AnyWorkflow)).unwrap().types().cloned())
+        .unwrap()
 }
 
 fn document() -> Value {

@@ -265,7 +265,8 @@ fn faults_of_tests() {
 
 #[test]
 fn what_this_version_does_not_know_is_refused() {
-    check("workflows/a.yaml", "x: 1", &["workflows: a folder that this version does not know"]);
+    check("mappings/a.jq", ".", &["mappings: a folder that this version does not know"]);
+    check("workflows/a.yml", "x: 1", &["workflows/a.yml: only files named *.yaml belong here"]);
     check("notifications.yaml", "x: 1", &["notifications.yaml: a file that this version does not know"]);
     check("schemas/old/a.json", "{}", &["schemas/old: a folder that this version does not know"]);
     check("schemas/notes.txt", "x", &["schemas/notes.txt: only files named *.json belong here"]);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use trunkline_model::EventType;
 use trunkline_packs::{PackSet, fingerprint};
 
-use crate::fixture::{Fixture, MANIFEST, PING, SAMPLE};
+use crate::fixture::{AnyWorkflow, Fixture, MANIFEST, PING, SAMPLE};
 
 fn set(fixtures: &[&Fixture]) -> PackSet {
     PackSet::load(fixtures.iter().map(|fixture| fixture.dir().to_owned()))
@@ -171,4 +171,25 @@ fn a_fingerprint_sees_every_change() {
     changed("a file less");
     assert_eq!(fingerprint(fixture.dir()), fingerprint(fixture.dir()));
     assert_ne!(fingerprint(&PathBuf::from("/nowhere/at/all")), fingerprint(fixture.dir()));
+}
+
+#[test]
+fn a_workflow_that_changes_needs_another_version_and_a_judge() {
+    let fixture = Fixture::new();
+    let text = |version: &str, note: &str| format!("name: it/it\nversion: {version}\n# {note}\n");
+    fixture.write("workflows/it.yaml", text("1", "one"));
+    let unjudged = set(&[&fixture]);
+    assert_eq!(problems(unjudged.faults()), ["nobody here can judge workflows"]);
+    let mut set = PackSet::load_judged([fixture.dir().to_owned()], std::sync::Arc::new(AnyWorkflow));
+    let texts = |set: &PackSet| {
+        set.packs().flat_map(|pack| pack.workflows().map(|it| it.text.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(&set), [text("1", "one")]);
+    fixture.write("workflows/it.yaml", text("1", "another"));
+    let reload = set.reload();
+    assert_eq!(problems(&reload.faults), ["version 1 of it/it has another content than before"]);
+    assert_eq!(texts(&set), [text("1", "one")]);
+    fixture.write("workflows/it.yaml", text("2", "another one"));
+    assert!(set.reload().changed());
+    assert_eq!(texts(&set), [text("2", "another one")]);
 }

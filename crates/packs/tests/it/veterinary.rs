@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::fixture::AnyWorkflow;
 use serde_json::Value;
 use trunkline_packs::{Catalogue, ExpectedSchema, Pack, run_tests};
 
@@ -11,7 +12,7 @@ fn dir() -> PathBuf {
 }
 
 fn load() -> Pack {
-    match Pack::load(&dir()) {
+    match Pack::load_judged(&dir(), std::sync::Arc::new(AnyWorkflow)) {
         Ok(pack) => pack,
         Err(faults) => {
             let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
