@@ -45,6 +45,7 @@ impl Problem {
             Self::Body(BodyError::TooLarge) => ErrorCode::RequestTooLarge,
             Self::Body(BodyError::TimedOut) => ErrorCode::RequestTimeout,
             Self::Body(BodyError::Broken) => ErrorCode::RequestMalformed,
+            Self::Body(BodyError::NoRoom) => ErrorCode::HubBusy,
             Self::NotVerified => ErrorCode::IngestUnauthorized,
             Self::RateLimited { .. } => ErrorCode::RequestRateLimited,
             Self::StoreFull => ErrorCode::StoreFull,
@@ -70,6 +71,11 @@ impl Problem {
             Self::Body(BodyError::Broken) => {
                 (StatusCode::BAD_REQUEST, "Malformed request", "the body could not be read to its end")
             }
+            Self::Body(BodyError::NoRoom) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Hub busy",
+                "too many bodies are on their way in; send the call again later",
+            ),
             Self::NotVerified => (StatusCode::UNAUTHORIZED, "Unauthorized", "the call could not be verified"),
             Self::RateLimited { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "Too many requests", "the source's rate limit is reached")
@@ -101,7 +107,7 @@ impl Problem {
         match self {
             Self::RateLimited { retry_after_s } => Some(retry_after_s),
             Self::StoreFull => Some(30),
-            Self::StoreUnavailable | Self::Draining => Some(2),
+            Self::StoreUnavailable | Self::Draining | Self::Body(BodyError::NoRoom) => Some(2),
             _ => None,
         }
     }

@@ -31,6 +31,7 @@ use trunkline_model::{Clock, Event, InboundId, Timestamp};
 use trunkline_store::tables::inbound::{InboundRow, Verdict, inbound_insert};
 use trunkline_store::{Commit, CommitError, Committed, NewEvent, Seen, Store};
 
+use crate::body::BodyBudget;
 use crate::client_address::client_address;
 use crate::judge::{Arrival, Judgement, judge};
 use crate::problem::Problem;
@@ -49,6 +50,8 @@ pub struct IngestOptions {
     pub body_limit_bytes: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// The memory that bodies of calls not verified yet may hold together.
+    pub body_memory_bytes: usize,
     /// Networks whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -58,6 +61,7 @@ impl From<&ServerSettings> for IngestOptions {
         Self {
             body_limit_bytes: settings.body_limit_bytes,
             body_timeout: settings.request_timeout,
+            body_memory_bytes: settings.body_memory_bytes,
             trusted_proxies: settings.trusted_proxies.clone(),
         }
     }
@@ -73,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     options: IngestOptions,
+    bodies: BodyBudget,
     sources: HashMap<String, Source>,
     refused: RefusedLog,
     is_draining: AtomicBool,
@@ -97,6 +102,7 @@ impl Ingest {
         let shared = Shared {
             store,
             clock,
+            bodies: BodyBudget::new(options.body_memory_bytes),
             options,
             sources,
             refused,
@@ -183,7 +189,8 @@ impl Shared {
             count(&self.n_unknown_source);
             return Err(Problem::UnknownSource);
         };
-        let body = body::read(body, self.options.body_limit_bytes, self.options.body_timeout)
+        let IngestOptions { body_limit_bytes, body_timeout, .. } = self.options;
+        let (body, share) = body::read(body, body_limit_bytes, body_timeout, &self.bodies)
             .await
             .inspect_err(|_| count(&source.counters.unreadable))
             .map_err(Problem::Body)?;
@@ -198,6 +205,7 @@ impl Shared {
                 return Err(Problem::NotVerified);
             }
         };
+        drop(share);
         source.admit().map_err(|retry_after_s| {
             count(&source.counters.rate_limited);
             Problem::RateLimited { retry_after_s }
