@@ -5,7 +5,7 @@
 //! crash leaves behind, is in [`engine`].
 //!
 //! Pure parts, one file each: [`sign`] (bodies and Standard Webhooks signatures), [`retry`] (when to try again),
-//! [`outcome`] (what an answer means).
+//! [`outcome`] (what an answer means), [`request`] (headers and body of an attempt).
 //!
 //! Deliberately absent: HTTP details and the egress guard (`connect`), SQL (`store`), leases (`journal`).
 
@@ -14,8 +14,9 @@ pub mod engine;
 pub mod metrics;
 pub mod outcome;
 pub mod replay;
+pub mod request;
 pub mod retry;
 pub mod sign;
 
-pub use engine::{Dispatcher, DispatcherOptions, EngineLimits, RequestError};
+pub use engine::{Circuit, Dispatcher, DispatcherOptions, EngineLimits, RequestError};
 pub use metrics::DispatchMetrics;

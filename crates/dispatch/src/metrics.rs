@@ -46,6 +46,9 @@ pub struct DispatchMetrics {
     spilled: Counter,
     latency: Histogram,
     in_flight: Gauge,
+    breakers_open: Gauge,
+    replays_running: Gauge,
+    replays_planned: Counter,
     lag: Family<ShardLabel, Gauge>,
 }
 
@@ -57,6 +60,9 @@ impl Default for DispatchMetrics {
             spilled: Counter::default(),
             latency: Histogram::new(BUCKETS),
             in_flight: Gauge::default(),
+            breakers_open: Gauge::default(),
+            replays_running: Gauge::default(),
+            replays_planned: Counter::default(),
             lag: Family::default(),
         }
     }
@@ -73,6 +79,11 @@ impl DispatchMetrics {
         registry.register("spilled", spilled, made.spilled.clone());
         registry.register("attempt_seconds", "Duration of delivery attempts", made.latency.clone());
         registry.register("in_flight", "Delivery attempts open right now", made.in_flight.clone());
+        let breakers = "Endpoints whose breaker is open on this hub";
+        registry.register("breakers_open", breakers, made.breakers_open.clone());
+        let running = "Replay jobs that run or wait for their turn, on the hub that works on them";
+        registry.register("replays_running", running, made.replays_running.clone());
+        registry.register("replays_planned", "Deliveries made by replay jobs", made.replays_planned.clone());
         let lag = "Events of a shard whose deliveries are not planned and recorded yet";
         registry.register("lag_events", lag, made.lag.clone());
         made
@@ -95,6 +106,18 @@ impl DispatchMetrics {
         self.in_flight.set(n as i64);
     }
 
+    pub(crate) fn set_breakers_open(&self, n: usize) {
+        self.breakers_open.set(n as i64);
+    }
+
+    pub(crate) fn set_replays_running(&self, n: i64) {
+        self.replays_running.set(n);
+    }
+
+    pub(crate) fn count_replayed(&self, n: usize) {
+        self.replays_planned.inc_by(n as u64);
+    }
+
     pub(crate) fn set_lag(&self, shard: Shard, n_events: i64) {
         self.lag.get_or_create(&ShardLabel { shard }).set(n_events.max(0));
     }
@@ -106,6 +129,16 @@ impl DispatchMetrics {
     /// How many attempts ended with an outcome: `succeeded` or an error class.
     pub fn n_attempts(&self, outcome: &'static str) -> u64 {
         self.attempts.get_or_create(&OutcomeLabel { outcome: Word(outcome) }).get()
+    }
+
+    /// How many endpoints have an open breaker on this hub.
+    pub fn n_breakers_open(&self) -> i64 {
+        self.breakers_open.get()
+    }
+
+    /// How many replay jobs run or wait for their turn, and how many deliveries this hub has made for such.
+    pub fn replays(&self) -> (i64, u64) {
+        (self.replays_running.get(), self.replays_planned.get())
     }
 
     /// How many deliveries were stored as pending before their first attempt ended.

@@ -2,19 +2,24 @@
 //!
 //! Only a complete answer with a 2xx status is a success. Error classes are stable names, shown in attempts and
 //! counted in metrics: `redirect`, `http_1xx`, `http_4xx`, `http_5xx`, the network classes of
-//! [`FailureClass`](trunkline_connect::FailureClass), `endpoint_unusable` and `internal`.
+//! [`FailureClass`](trunkline_connect::FailureClass), those of [`SinkError`] (`auth`,
+//! `refused`, `too_large`, and `rejected` for what can never be taken), `oauth2_failed`, `endpoint_unusable` and `internal`.
 //!
-//! What follows from a class is one table, [`Standing::of`]. Only 410 is permanent: everything else can be mended while
+//! What follows from a class is one table, [`Standing::of`]. Only 410 and what a broker can never take is permanent: everything else can be mended while
 //! the schedule lasts, by the receiver or by whoever runs the hub. That holds for `blocked` and `endpoint_unusable` too,
 //! since a name can resolve otherwise, a network be opened and an endpoint be saved again. The receiver's own word, the
 //! answer's header `webhook-delivery`, goes before the table.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{StatusCode, Version, header};
-use trunkline_connect::{OutboundResponse, SendError};
+use serde::{Deserialize, Serialize};
+use trunkline_connect::progress::Progress;
+use trunkline_connect::{Opening, OutboundResponse, SendError, TokenFault};
 use trunkline_model::{Timestamp, mask};
+use trunkline_sinks::{SinkError, SinkReceipt};
 
 use crate::endpoint::{EndpointFault, ExpressionFault};
 use crate::retry::parse_retry_after;
@@ -27,6 +32,13 @@ pub const MAX_BODY_HEAD: usize = 8 * 1024;
 /// The class of an attempt whose body could not be made. The same expression on the same event fails again, so that
 /// delivery is given up.
 pub const TRANSFORM_FAILED: &str = "transform_failed";
+
+/// The class of an attempt without the token that the endpoint wants.
+pub const OAUTH2_FAILED: &str = "oauth2_failed";
+/// The class of a message that a broker or an object store says it can never take.
+pub const REJECTED: &str = "rejected";
+/// The class of a message that is too large for a broker or an object store.
+pub const TOO_LARGE: &str = "too_large";
 
 /// The header by which a receiver has a say.
 const DELIVERY_HEADER: &str = "webhook-delivery";
@@ -44,6 +56,8 @@ pub enum Standing {
     Gone,
     /// Tried again by the schedule; not the endpoint's fault.
     Internal,
+    /// Never tried again: this message can never be taken. Says nothing about the endpoint.
+    Rejected,
 }
 
 impl Standing {
@@ -52,6 +66,7 @@ impl Standing {
         match (error_class, status) {
             (None, _) => Self::Delivered,
             (Some("internal" | TRANSFORM_FAILED), _) => Self::Internal,
+            (Some(REJECTED | TOO_LARGE), _) => Self::Rejected,
             (Some("http_4xx"), Some(410)) => Self::Gone,
             (Some("http_4xx"), Some(429)) | (Some("http_5xx"), Some(502 | 504)) => Self::Overloaded,
             (Some(_), _) => Self::Failed,
@@ -83,6 +98,68 @@ pub struct Verdict {
     pub retry_after: Option<Duration>,
     /// What the receiver asks for.
     pub ask: Option<Ask>,
+    /// Where the time went, as far as it is known.
+    pub timing: AttemptTiming,
+}
+
+/// Where the time of an attempt went.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AttemptTiming {
+    /// From the beginning of the call to the head of the answer.
+    pub first_byte: Option<Duration>,
+    /// How the connection was opened; `None` when it was there before.
+    pub connection: Option<Box<ConnectionTiming>>,
+}
+
+impl AttemptTiming {
+    /// What is known of a call that gave no answer to read it from.
+    fn reached(progress: Progress) -> Self {
+        let connection = progress.opening.map(|opening| ConnectionTiming::new(&opening, progress.peer));
+        Self { first_byte: progress.head, connection: connection.map(Box::new) }
+    }
+}
+
+/// What opening a connection took, phase by phase, as far as it came.
+///
+/// **Shape**, as it is stored: `{"dns_us": 310, "connect_us": 8200, "tls_us": 17400, "peer": "192.0.2.1:443"}`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ConnectionTiming {
+    /// Looking up the name.
+    pub dns_us: u64,
+    /// TCP; absent when no connection was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_us: Option<u64>,
+    /// The TLS handshake; absent without TLS, and when it did not come to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_us: Option<u64>,
+    /// The address connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<SocketAddr>,
+}
+
+impl ConnectionTiming {
+    fn new(opening: &Opening, peer: Option<SocketAddr>) -> Self {
+        Self {
+            dns_us: micros(opening.dns),
+            connect_us: opening.connect.map(micros),
+            tls_us: opening.tls.map(micros),
+            peer,
+        }
+    }
+
+    /// The stored form.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("invariant: figures serialise")
+    }
+
+    /// Reads the stored form.
+    pub fn from_json(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Verdict {
@@ -97,7 +174,10 @@ impl Verdict {
     }
 
     /// Judges what came of a call.
-    pub fn of_call(result: Result<OutboundResponse, SendError>, now: Timestamp) -> Self {
+    pub fn of_call(
+        (result, reached): (Result<OutboundResponse, SendError>, Progress),
+        now: Timestamp,
+    ) -> Self {
         match result {
             Ok(response) => Self::of_response(&response, now),
             Err(error) => Self {
@@ -107,8 +187,35 @@ impl Verdict {
                 response_head: None,
                 retry_after: None,
                 ask: None,
+                timing: AttemptTiming::reached(reached),
             },
         }
+    }
+
+    /// Judges what came of a send to a broker or an object store.
+    pub fn of_sink((result, reached): (Result<SinkReceipt, SinkError>, Progress)) -> Self {
+        let timing = AttemptTiming::reached(reached);
+        match result {
+            Ok(receipt) => Self {
+                status: None,
+                error_class: None,
+                error: None,
+                response_head: Some(storable(receipt.text)),
+                retry_after: None,
+                ask: None,
+                timing,
+            },
+            Err(error) => {
+                let is_rejected = error.is_permanent() && error.class() != TOO_LARGE;
+                let class = if is_rejected { REJECTED } else { error.class() };
+                Self { timing, ..Self::without_answer(class, storable(error.to_string())) }
+            }
+        }
+    }
+
+    /// There is no token to call the endpoint with.
+    pub fn without_token(fault: &TokenFault) -> Self {
+        Self::without_answer(OAUTH2_FAILED, fault.to_string())
     }
 
     fn of_response(response: &OutboundResponse, now: Timestamp) -> Self {
@@ -125,6 +232,12 @@ impl Verdict {
                 .and_then(|value| value.to_str().ok())
                 .and_then(|text| parse_retry_after(text, now)),
             ask: response.headers.get(DELIVERY_HEADER).and_then(|value| ask_of(value.as_bytes())),
+            timing: AttemptTiming {
+                first_byte: Some(response.timings.head),
+                connection: response
+                    .opened
+                    .map(|opening| Box::new(ConnectionTiming::new(&opening, response.peer))),
+            },
         }
     }
 
@@ -132,7 +245,7 @@ impl Verdict {
     pub fn unusable(fault: EndpointFault) -> Self {
         let class = match fault {
             EndpointFault::Refused(_) => "blocked",
-            EndpointFault::Settings | EndpointFault::Secrets => "endpoint_unusable",
+            EndpointFault::Settings | EndpointFault::Secrets | EndpointFault::Local => "endpoint_unusable",
         };
         Self::without_answer(class, fault.to_string())
     }
@@ -155,6 +268,7 @@ impl Verdict {
             response_head: None,
             retry_after: None,
             ask: None,
+            timing: AttemptTiming::default(),
         }
     }
 }
@@ -246,12 +360,16 @@ mod tests {
             truncated: false,
             timings: Timings::default(),
             peer: None,
-            reused: false,
+            opened: None,
         }
     }
 
     fn verdict(response: OutboundResponse) -> Verdict {
-        Verdict::of_call(Ok(response), Timestamp::default())
+        Verdict::of_call((Ok(response), Progress::default()), Timestamp::default())
+    }
+
+    fn failed(error: SendError) -> Verdict {
+        Verdict::of_call((Err(error), Progress::default()), Timestamp::default())
     }
 
     #[test]
@@ -265,11 +383,40 @@ mod tests {
         check(410, Some("http_4xx"));
         check(503, Some("http_5xx"));
         check(999, Some("http_other"));
-        let timeout = Verdict::of_call(Err(SendError::Timeout), Timestamp::default());
-        assert_eq!(timeout.error_class, Some("timeout"));
-        let late = SendError::BodyTimeout { status: StatusCode::OK };
-        let late = Verdict::of_call(Err(late), Timestamp::default());
+        assert_eq!(failed(SendError::Timeout).error_class, Some("timeout"));
+        let late = failed(SendError::BodyTimeout { status: StatusCode::OK });
         assert_eq!((late.status, late.is_success()), (Some(200), false));
+    }
+
+    #[test]
+    fn phases_of_a_connection_are_told_once_opened() {
+        let ms = Duration::from_millis;
+        let timings = Timings { head: ms(5), total: ms(9) };
+        let warm = verdict(OutboundResponse { timings, ..response(200, &[], b"") }).timing;
+        assert_eq!((warm.first_byte, warm.connection), (Some(ms(5)), None));
+        let opening = Opening { dns: ms(1), connect: Some(ms(2)), tls: Some(ms(3)) };
+        let peer = "192.0.2.1:443".parse().ok();
+        let cold = OutboundResponse { timings, opened: Some(opening), peer, ..response(500, &[], b"") };
+        let stored = verdict(cold).timing.connection.unwrap().to_json();
+        assert_eq!(stored, r#"{"dns_us":1000,"connect_us":2000,"tls_us":3000,"peer":"192.0.2.1:443"}"#);
+        assert_eq!(ConnectionTiming::from_json(&stored).unwrap().to_json(), stored);
+        assert_eq!(ConnectionTiming::from_json("{"), None);
+    }
+
+    #[test]
+    fn phases_of_a_failed_call_are_told_as_far_as_it_came() {
+        let ms = Duration::from_millis;
+        let opening = Opening { dns: ms(1), connect: None, tls: None };
+        let reached = Progress { opening: Some(opening), peer: None, head: None };
+        let timing = Verdict::of_call((Err(SendError::ConnectTimeout), reached), Timestamp::default()).timing;
+        let stored = timing.connection.map(|connection| connection.to_json());
+        assert_eq!((timing.first_byte, stored.as_deref()), (None, Some(r#"{"dns_us":1000}"#)));
+        let head = Progress { head: Some(ms(7)), ..Progress::default() };
+        let late = SendError::BodyTimeout { status: StatusCode::OK };
+        let timing = Verdict::of_call((Err(late), head), Timestamp::default()).timing;
+        assert_eq!((timing.first_byte, timing.connection), (Some(ms(7)), None));
+        let error = SinkError::from(SendError::ConnectTimeout);
+        assert_eq!(Verdict::of_sink((Err(error), reached)).timing.connection.unwrap().dns_us, 1000);
     }
 
     #[test]
@@ -296,8 +443,7 @@ mod tests {
         }
         assert_eq!(Verdict::internal().standing(), Standing::Internal);
         assert_eq!(Verdict::unusable(EndpointFault::Secrets).standing(), Standing::Failed);
-        let timeout = Verdict::of_call(Err(SendError::Timeout), Timestamp::default());
-        assert_eq!(timeout.standing(), Standing::Failed);
+        assert_eq!(failed(SendError::Timeout).standing(), Standing::Failed);
     }
 
     #[test]

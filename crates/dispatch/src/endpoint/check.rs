@@ -5,7 +5,7 @@
 
 use std::ops::RangeInclusive;
 
-use trunkline_connect::{EgressPolicy, Target, UrlRefused};
+use trunkline_connect::{Authorities, EgressPolicy, MAX_CHAIN, Target, UrlRefused};
 use trunkline_model::{FieldError, Pattern, Secret};
 
 use super::{EndpointSettings, Expressions, RetryRule};
@@ -26,6 +26,8 @@ pub const N_BACKOFF: RangeInclusive<usize> = 1..=20;
 /// Attempts open at once.
 pub const IN_FLIGHT: RangeInclusive<u32> = 1..=1000;
 
+/// How long a failing delivery may hold up its key, in seconds.
+pub const MAX_BLOCKED_S: RangeInclusive<u64> = 1..=30 * 24 * 60 * 60;
 /// Attempts a second.
 pub const RATE_LIMIT: RangeInclusive<f64> = 0.01..=10_000.0;
 /// How many schedules for types of events an endpoint may have.
@@ -72,7 +74,7 @@ pub fn check_url(url: &str, egress: &EgressPolicy) -> Vec<FieldError> {
     vec![FieldError::new("/url", code.0, code.1)]
 }
 
-fn refusal_code(refused: UrlRefused) -> &'static str {
+pub(super) fn refusal_code(refused: UrlRefused) -> &'static str {
     match refused {
         UrlRefused::TooLong { .. } => "too_long",
         UrlRefused::Blocked(_) => "blocked",
@@ -138,6 +140,10 @@ pub fn check_settings(settings: &EndpointSettings) -> Vec<FieldError> {
     };
     check("/timeout_ms", settings.timeout_ms, TIMEOUT_MS);
     check("/in_flight", settings.in_flight.map(u64::from), wide(&IN_FLIGHT));
+    check("/max_blocked_s", settings.max_blocked_s, MAX_BLOCKED_S);
+    if settings.max_blocked_s.is_some() && !settings.ordered {
+        faults.push(FieldError::new("/max_blocked_s", "invalid", "counts only with ordered"));
+    }
     faults.extend(check_schedule("", settings.max_attempts, settings.backoff_ms.as_deref()));
     if settings.rate_limit.is_some_and(|rate| !RATE_LIMIT.contains(&rate)) {
         let detail = format!("must be {} to {}", RATE_LIMIT.start(), RATE_LIMIT.end());
@@ -146,6 +152,10 @@ pub fn check_settings(settings: &EndpointSettings) -> Vec<FieldError> {
     faults.extend(check_retry_rules(&settings.retry_by_type));
     faults.extend(check_channels(&settings.channels));
     faults.extend(settings.headers.check());
+    if settings.ca.as_deref().is_some_and(|pem| Authorities::from_pem(pem).is_none()) {
+        let detail = format!("must be 1 to {MAX_CHAIN} certificates of authorities in PEM");
+        faults.push(FieldError::new("/ca", "invalid", detail));
+    }
     faults.extend(check_metadata(settings));
     faults.extend(check_signing(settings));
     faults.extend(Expressions::compile(settings).err().unwrap_or_default());

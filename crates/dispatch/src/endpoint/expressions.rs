@@ -16,6 +16,11 @@ use super::EndpointSettings;
 /// The longest text of a failed run that is kept, in characters.
 const MAX_FAULT_CHARS: usize = 300;
 
+/// Bodies up to this size may be looked at where it is asked for.
+const BRIEF_BYTES: usize = 16 * 1024;
+/// Steps that may be taken there: some ten microseconds, on a bad day two hundred.
+const BRIEF_STEPS: u64 = 2_000;
+
 /// Compiled expressions.
 #[derive(Debug, Clone, Default)]
 pub struct Expressions {
@@ -68,21 +73,45 @@ impl Expressions {
         outcome.map_err(|error| ExpressionFault::new("filter", &error.to_string()))
     }
 
+    /// The same if it takes no longer than may be waited for on the spot, else `None`.
+    pub fn wants_briefly(&self, body: &[u8]) -> Option<Result<bool, ExpressionFault>> {
+        let Some(filter) = &self.filter else { return Some(Ok(true)) };
+        let limits = brief(body, Limits::filter())?;
+        match filter.is_true(Input::json(body), &limits) {
+            Err(error) if error.is_limit() => None,
+            outcome => Some(outcome.map_err(|error| ExpressionFault::new("filter", &error.to_string()))),
+        }
+    }
+
     /// Makes the body that is sent.
     ///
     /// # Errors
     /// When the transformation does not run through, or does not give exactly one JSON object.
     pub fn transformed(&self, body: Bytes) -> Result<Bytes, ExpressionFault> {
         let Some(transform) = &self.transform else { return Ok(body) };
-        let fault = |error: &RunError| ExpressionFault::new("transform", &error.to_string());
-        let made =
-            transform.run_one_json(Input::json(&body), &Limits::default()).map_err(|error| fault(&error))?;
-        if made.starts_with('{') {
-            Ok(made.into())
-        } else {
-            Err(ExpressionFault::new("transform", "the result is not a JSON object"))
+        as_body(transform.run_one_json(Input::json(&body), &Limits::default()))
+    }
+
+    /// The same if it takes no longer than may be waited for on the spot, else `None`.
+    pub fn transformed_briefly(&self, body: &Bytes) -> Option<Result<Bytes, ExpressionFault>> {
+        let Some(transform) = &self.transform else { return Some(Ok(body.clone())) };
+        let limits = brief(body, Limits::default())?;
+        match transform.run_one_json(Input::json(body), &limits) {
+            Err(error) if error.is_limit() => None,
+            made => Some(as_body(made)),
         }
     }
+}
+
+/// The limits of a run on the spot; `None` for a body that takes long to read.
+fn brief(body: &[u8], limits: Limits) -> Option<Limits> {
+    (body.len() <= BRIEF_BYTES).then_some(Limits { steps: BRIEF_STEPS, ..limits })
+}
+
+fn as_body(made: Result<String, RunError>) -> Result<Bytes, ExpressionFault> {
+    let fault = |why: &str| ExpressionFault::new("transform", why);
+    let made = made.map_err(|error| fault(&error.to_string()))?;
+    if made.starts_with('{') { Ok(made.into()) } else { Err(fault("the result is not a JSON object")) }
 }
 
 /// The longest expression in bytes.
@@ -131,6 +160,26 @@ mod tests {
         let fault = expressions(Some("error(\"x\" * 1000)"), None).unwrap().wants(BODY).unwrap_err();
         let text = fault.to_string();
         assert!(text.starts_with("filter failed: x") && text.len() <= 320, "{text}");
+    }
+
+    #[test]
+    fn what_takes_long_is_not_run_on_the_spot() {
+        let check = |text: &str, expect: Option<bool>| {
+            let found = expressions(Some(text), None).unwrap().wants_briefly(BODY);
+            assert_eq!(found.map(|wants| wants.unwrap_or(false)), expect, "{text}");
+        };
+        check(".data.total > 100", Some(true));
+        check(".data.total.cents", Some(false));
+        check("[range(50000)] | length > 1", None);
+        assert_eq!(Expressions::default().wants_briefly(BODY), Some(Ok(true)));
+        let long = [b"{\"a\":\"".to_vec(), vec![b'x'; BRIEF_BYTES], b"\"}".to_vec()].concat();
+        assert_eq!(expressions(Some("true"), None).unwrap().wants_briefly(&long), None);
+        let made = |text: &str| {
+            expressions(None, Some(text)).unwrap().transformed_briefly(&Bytes::from_static(BODY))
+        };
+        assert_eq!(made("{a: 1}").unwrap().unwrap(), r#"{"a":1}"#);
+        assert!(made("1").unwrap().is_err());
+        assert!(made("{a: [range(50000)] | length}").is_none());
     }
 
     #[test]

@@ -2,13 +2,16 @@
 //!
 //! Values may be credentials: they are kept in [`Secret`]s and written out only for the store and the call itself.
 //! What callers of the API see is masked where the name says credential ([`CustomHeaders::shown`]); a mask that is
-//! sent back stands for the value it hides ([`CustomHeaders::unmasked`]).
+//! sent back stands for the value it hides, as long as the endpoint leads where it led
+//! ([`EndpointSettings::unmasked`](super::EndpointSettings::unmasked)).
 
 use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use trunkline_model::{FieldError, Secret, mask};
+
+use super::place::empty_mask;
 
 /// How many headers an endpoint may have.
 pub const MAX_HEADERS: usize = 32;
@@ -70,6 +73,11 @@ impl CustomHeaders {
         self.0.is_empty()
     }
 
+    /// Whether there is a header of this lower-case name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// The headers for people: values of credentials are masked.
     pub fn shown(&self) -> BTreeMap<String, String> {
         let show = |(name, value): (&String, &Secret)| {
@@ -79,9 +87,14 @@ impl CustomHeaders {
         self.0.iter().map(show).collect()
     }
 
+    /// Whether one carries a credential.
+    pub(super) fn has_credentials(&self) -> bool {
+        self.0.keys().any(|name| is_credential(name))
+    }
+
     /// Puts the stored value in place of a mask that came back.
     #[must_use]
-    pub fn unmasked(mut self, before: &Self) -> Self {
+    pub(super) fn unmasked(mut self, before: &Self) -> Self {
         for (name, value) in &mut self.0 {
             if let Some(known) = before.0.get(name).filter(|_| is_mask(name, value)) {
                 *value = known.clone();
@@ -99,10 +112,14 @@ impl CustomHeaders {
             faults.push(FieldError::new("/headers", "too_long", detail));
         }
         for (name, value) in self.0.iter().take(MAX_HEADERS) {
-            if let Some((code, detail)) = fault_of(name, value) {
+            if let Some(fault) = fault_of(name, value) {
                 let shown: String = name.chars().take(64).collect();
-                let shown = shown.replace('~', "~0").replace('/', "~1");
-                faults.push(FieldError::new(format!("/headers/{shown}"), code, detail));
+                let pointer = format!("/headers/{}", shown.replace('~', "~0").replace('/', "~1"));
+                faults.push(match fault {
+                    Fault::EmptyMask => empty_mask(pointer),
+                    Fault::Reserved(reason) => FieldError::new(pointer, "reserved", reason),
+                    Fault::Invalid(reason) => FieldError::new(pointer, "invalid", reason),
+                });
             }
         }
         faults
@@ -138,19 +155,26 @@ fn reservation(name: &str) -> Option<&'static str> {
     is_for_signing.then_some("belongs to the signature, which the hub sets itself")
 }
 
-fn fault_of(name: &str, value: &Secret) -> Option<(&'static str, &'static str)> {
+/// What keeps a header from being sent.
+enum Fault {
+    Reserved(&'static str),
+    Invalid(&'static str),
+    EmptyMask,
+}
+
+fn fault_of(name: &str, value: &Secret) -> Option<Fault> {
     if let Some(reason) = reservation(name) {
-        return Some(("reserved", reason));
+        return Some(Fault::Reserved(reason));
     }
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Some(("invalid", "is no name of a header"));
+        return Some(Fault::Invalid("is no name of a header"));
     }
     if is_mask(name, value) {
-        return Some(("invalid", "is the mask of a value that is not stored; send the value itself"));
+        return Some(Fault::EmptyMask);
     }
     let value = value.expose();
     if value.chars().any(char::is_control) || HeaderValue::from_str(value).is_err() {
-        return Some(("invalid", "must not have control characters"));
+        return Some(Fault::Invalid("must not have control characters"));
     }
     None
 }

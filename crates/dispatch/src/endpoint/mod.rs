@@ -5,29 +5,37 @@
 //! blocked, its JSON is damaged) stays in the table with its [`EndpointFault`]: its deliveries fail visibly instead of
 //! vanishing.
 
+mod certificate;
 pub mod check;
 mod expressions;
 mod headers;
+mod oauth2;
+mod place;
 mod secrets;
 mod select;
 mod settings;
+mod sink;
 mod table;
 
 use std::sync::Arc;
 
 use http::HeaderMap;
-use trunkline_connect::{EgressPolicy, Target, UrlRefused};
+use trunkline_connect::{Authorities, EgressPolicy, OwnTls, Target, TokenSource, Transport, UrlRefused};
 use trunkline_model::event::ExtensionValue;
 use trunkline_model::{EndpointId, Event, EventType, Pattern, Tenant, Timestamp};
+use trunkline_sinks::{Sink, SinkFactory};
 use trunkline_store::tables::endpoint::EndpointRow;
 
 use crate::sign::{SignatureFormat, SigningKey};
 
+pub use certificate::ClientCertificate;
 pub use expressions::{ExpressionFault, Expressions, MAX_EXPRESSION_BYTES};
 pub use headers::{CustomHeaders, MAX_HEADERS, MAX_HEADERS_BYTES};
+pub use oauth2::{AuthStyle, ClientCredentials};
 pub use secrets::{EndpointSecret, EndpointSecrets, MAX_REPLACED, generate_secret};
-pub use select::{Selection, select};
+pub use select::{Judgement, Selection, select};
 pub use settings::{DeliveryDefaults, DeliveryPolicy, EndpointSettings, RetryRule, WebhookFormat};
+pub use sink::{EndpointKind, LocalKinds, SinkFields, check_sink};
 pub use table::{EndpointDirectory, EndpointTable};
 
 /// Why a stored endpoint cannot be sent to.
@@ -39,6 +47,9 @@ pub enum EndpointFault {
     /// The stored settings do not parse.
     #[error("the endpoint's stored settings cannot be read; save the endpoint again")]
     Settings,
+    /// The kind leads into the hub itself, which the configuration does not allow.
+    #[error("endpoints of this kind need [dispatch] local_sinks = true")]
+    Local,
     /// The stored secrets do not parse, or there is none.
     #[error("the endpoint's stored secrets cannot be read; regenerate its secret")]
     Secrets,
@@ -59,6 +70,8 @@ pub struct Endpoint {
     pub active: bool,
     /// What its limits come to.
     pub policy: DeliveryPolicy,
+    /// What it is.
+    pub kind: EndpointKind,
     /// How bodies look.
     pub format: WebhookFormat,
     /// How calls are signed.
@@ -77,16 +90,73 @@ pub struct Endpoint {
 #[derive(Debug)]
 pub struct Access {
     /// Where deliveries go.
-    pub target: Target,
+    pub way: Way,
     /// Keys of every secret, the newest first; expired ones are left out when signing.
     pub keys: Vec<SigningKey>,
     /// Headers that the endpoint wants sent along.
     pub headers: HeaderMap,
 }
 
+/// Where deliveries of an endpoint go.
+pub enum Way {
+    /// To a URL.
+    Http(HttpWay),
+    /// To a broker or an object store; `None` where endpoints are only looked at.
+    Sink(Option<Arc<dyn Sink>>),
+}
+
+/// How a URL is called.
+#[derive(Clone)]
+pub struct HttpWay {
+    /// The URL.
+    pub target: Target,
+    /// The endpoint's own way out, where it shows a certificate or trusts authorities of its own.
+    pub own: Option<Arc<dyn Transport>>,
+    /// Where tokens come from, where it wants one.
+    pub tokens: Option<Arc<TokenSource>>,
+}
+
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Http(way) => f.debug_tuple("Http").field(&way.target).finish(),
+            Self::Sink(_) => f.write_str("Sink"),
+        }
+    }
+}
+
+/// What endpoints are opened with.
+#[derive(Clone, Default)]
+pub struct Outlets {
+    /// Where calls may go.
+    pub egress: EgressPolicy,
+    /// Makes clients with TLS of their own.
+    pub transport: Option<Arc<dyn Transport>>,
+    /// Opens brokers and object stores; `None` where endpoints are only looked at.
+    pub sinks: Option<Arc<SinkFactory>>,
+    /// Whether kinds that lead into the hub itself may be opened.
+    pub local: LocalKinds,
+}
+
+impl std::fmt::Debug for Outlets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outlets")
+            .field("egress", &self.egress)
+            .field("local", &self.local)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Outlets {
+    /// For endpoints that are only looked at: nothing can be sent by them but to plain URLs.
+    pub fn only(egress: &EgressPolicy) -> Self {
+        Self { egress: egress.clone(), local: LocalKinds::Allowed, ..Self::default() }
+    }
+}
+
 impl Endpoint {
-    /// Reads a stored endpoint.
-    pub fn from_row(row: &EndpointRow, defaults: &DeliveryDefaults, egress: &EgressPolicy) -> Self {
+    /// Reads a stored endpoint. Does no I/O.
+    pub fn from_row(row: &EndpointRow, defaults: &DeliveryDefaults, outlets: &Outlets) -> Self {
         let settings = serde_json::from_str::<EndpointSettings>(&row.settings);
         let mut readable = settings.is_ok();
         let settings = settings.unwrap_or_default();
@@ -102,10 +172,11 @@ impl Endpoint {
             updated_at: row.updated_at,
             active: row.active,
             policy: DeliveryPolicy::new(&settings, defaults),
+            kind: settings.kind,
             format: settings.format_for(&row.url),
             signature_format: settings.signature_format,
             patterns: texts.iter().filter_map(|text| Pattern::parse(text).ok()).collect(),
-            access: if readable { access(row, &settings, egress) } else { Err(EndpointFault::Settings) },
+            access: if readable { access(row, &settings, outlets) } else { Err(EndpointFault::Settings) },
             channels: settings.channels,
             expressions,
         }
@@ -135,15 +206,48 @@ impl Endpoint {
 fn access(
     row: &EndpointRow,
     settings: &EndpointSettings,
-    egress: &EgressPolicy,
+    outlets: &Outlets,
 ) -> Result<Access, EndpointFault> {
-    let target = Target::parse(&row.url, egress)?;
+    let way = if settings.kind.is_http() {
+        Way::Http(http_way(row, settings, outlets)?)
+    } else {
+        let parsed = settings.sink.parse(settings.kind).map_err(|_| EndpointFault::Settings)?;
+        if sink::is_refused(&parsed, outlets.local) {
+            return Err(EndpointFault::Local);
+        }
+        Way::Sink(outlets.sinks.as_ref().map(|sinks| sinks.open(&parsed)))
+    };
     let secrets = EndpointSecrets::from_json(&row.secrets).map_err(|_| EndpointFault::Secrets)?;
     let keys = secrets.signing_keys(settings).map_err(|_| EndpointFault::Secrets)?;
     if keys.is_empty() {
         return Err(EndpointFault::Secrets);
     }
-    Ok(Access { target, keys, headers: settings.headers.to_map() })
+    Ok(Access { way, keys, headers: settings.headers.to_map() })
+}
+
+fn http_way(
+    row: &EndpointRow,
+    settings: &EndpointSettings,
+    outlets: &Outlets,
+) -> Result<HttpWay, EndpointFault> {
+    let target = Target::parse(&row.url, &outlets.egress)?;
+    let identity = settings.tls.as_ref().map(ClientCertificate::identity).transpose();
+    let identity = identity.map_err(|_| EndpointFault::Settings)?;
+    let authorities =
+        settings.ca.as_deref().map(|pem| Authorities::from_pem(pem).ok_or(EndpointFault::Settings));
+    let tls = OwnTls { identity, authorities: authorities.transpose()? };
+    let own = match &outlets.transport {
+        Some(transport) if !tls.is_empty() => Some(transport.with_tls(&tls).ok_or(EndpointFault::Settings)?),
+        _ => None,
+    };
+    let tokens = match &settings.oauth2 {
+        None => None,
+        Some(credentials) => {
+            let token_url = Target::parse(&credentials.token_url, &outlets.egress)?;
+            Some(Arc::new(credentials.clone().into_source(token_url)))
+        }
+    };
+    Ok(HttpWay { target, own, tokens })
 }
 
 /// Endpoints that one event goes to.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use trunkline_model::{EventType, Pattern};
 use url::Url;
 
-use super::CustomHeaders;
+use super::{ClientCertificate, ClientCredentials, CustomHeaders, EndpointKind, SinkFields};
 use crate::retry::RetrySchedule;
 use crate::sign::{SignatureFormat, SignatureVersion};
 
@@ -46,6 +46,21 @@ impl WebhookFormat {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EndpointSettings {
+    /// What the endpoint is.
+    #[serde(skip_serializing_if = "EndpointKind::is_http")]
+    pub kind: EndpointKind,
+    /// Where it is, for kinds that are no URL.
+    #[serde(skip_serializing_if = "SinkFields::is_empty")]
+    pub sink: SinkFields,
+    /// The certificate that is shown to its server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ClientCertificate>,
+    /// Authorities that are trusted for its server besides the public ones, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// Where tokens for it come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth2: Option<ClientCredentials>,
     /// How bodies look.
     pub format: WebhookFormat,
     /// Limit of one attempt in milliseconds, 100 to 60 000.
@@ -63,6 +78,13 @@ pub struct EndpointSettings {
     /// Attempts a second, 0.01 to 10 000; absent means no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<f64>,
+    /// Whether deliveries of events with one key are attempted one after the other.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ordered: bool,
+    /// How long a delivery that fails may hold up its key, in seconds from its first attempt, 1 to 2 592 000. Only with
+    /// `ordered`; absent means a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_blocked_s: Option<u64>,
     /// Schedules for some types of events; the first whose pattern fits counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub retry_by_type: Vec<RetryRule>,
@@ -160,6 +182,9 @@ impl Default for DeliveryDefaults {
     }
 }
 
+/// How long a delivery that fails may hold up its key when the endpoint does not say.
+const MAX_BLOCKED: Duration = Duration::from_hours(24);
+
 /// The limits that apply to one endpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeliveryPolicy {
@@ -171,6 +196,8 @@ pub struct DeliveryPolicy {
     pub in_flight: usize,
     /// Attempts a second; `None` is no limit.
     pub rate_limit: Option<f64>,
+    /// Whether deliveries of events with one key are attempted one after the other.
+    pub ordered: bool,
     /// Schedules for some types, the first that fits counts.
     by_type: Vec<(Pattern, RetrySchedule)>,
 }
@@ -183,9 +210,11 @@ impl DeliveryPolicy {
             None => defaults.backoff.as_slice().into(),
         };
         let max_attempts = settings.max_attempts.unwrap_or(defaults.max_attempts);
+        let lasts = settings.ordered.then(|| settings.max_blocked_s.map_or(MAX_BLOCKED, Duration::from_secs));
         let schedule = |rule: &RetryRule| {
             let backoff = rule.backoff_ms.as_deref().map_or_else(|| Arc::clone(&backoff), durations);
-            RetrySchedule::new(backoff, rule.max_attempts.unwrap_or(max_attempts), defaults.jitter)
+            let max_attempts = rule.max_attempts.unwrap_or(max_attempts);
+            RetrySchedule::new(backoff, max_attempts, defaults.jitter).lasting(lasts)
         };
         let in_flight = settings.in_flight.map_or(defaults.in_flight, |n| n as usize);
         Self {
@@ -195,8 +224,9 @@ impl DeliveryPolicy {
                 .iter()
                 .filter_map(|rule| Some((Pattern::parse(&rule.events).ok()?, schedule(rule))))
                 .collect(),
-            retry: RetrySchedule::new(backoff, max_attempts, defaults.jitter),
+            retry: RetrySchedule::new(backoff, max_attempts, defaults.jitter).lasting(lasts),
             in_flight: in_flight.max(1),
+            ordered: settings.ordered,
             rate_limit: settings.rate_limit.filter(|rate| rate.is_finite() && *rate > 0.0),
         }
     }

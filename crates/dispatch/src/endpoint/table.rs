@@ -4,16 +4,15 @@
 //! was added, changed or removed. A change made on this node counts at once (the API refreshes after its commit), one
 //! made on another node within the directory's look interval, about a second.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use trunkline_connect::EgressPolicy;
 use trunkline_model::{EndpointId, EventType, Tenant};
 use trunkline_store::tables::endpoint::{EndpointRow, endpoint_fingerprint, endpoint_list_all};
 use trunkline_store::{ReadError, Store};
 
-use super::{DeliveryDefaults, Endpoint, Matches};
+use super::{DeliveryDefaults, Endpoint, Matches, Outlets};
 
 /// Event types are chosen by producers; beyond this many the cache starts over.
 const MAX_CACHED_TYPES: usize = 10_000;
@@ -23,6 +22,7 @@ const MAX_CACHED_TYPES: usize = 10_000;
 pub struct EndpointTable {
     by_id: HashMap<EndpointId, Arc<Endpoint>>,
     by_tenant: HashMap<Tenant, TenantEndpoints>,
+    ordered: Arc<BTreeSet<EndpointId>>,
     none: Option<Matches>,
 }
 
@@ -35,14 +35,14 @@ struct TenantEndpoints {
 
 impl EndpointTable {
     /// Reads stored endpoints.
-    pub fn new(rows: &[EndpointRow], defaults: &DeliveryDefaults, egress: &EgressPolicy) -> Self {
-        Self::default().renewed(rows, defaults, egress)
+    pub fn new(rows: &[EndpointRow], defaults: &DeliveryDefaults, outlets: &Outlets) -> Self {
+        Self::default().renewed(rows, defaults, outlets)
     }
 
     /// Reads stored endpoints anew. Those that are here in the same version are taken over, so that keys and expressions
     /// are prepared once for each version.
     #[must_use]
-    pub fn renewed(&self, rows: &[EndpointRow], defaults: &DeliveryDefaults, egress: &EgressPolicy) -> Self {
+    pub fn renewed(&self, rows: &[EndpointRow], defaults: &DeliveryDefaults, outlets: &Outlets) -> Self {
         let mut table = Self::default();
         for row in rows {
             let known = self.get(&row.id).filter(|known| {
@@ -50,7 +50,7 @@ impl EndpointTable {
                     && known.updated_at == row.updated_at
             });
             let endpoint = known.cloned().unwrap_or_else(|| {
-                let endpoint = Arc::new(Endpoint::from_row(row, defaults, egress));
+                let endpoint = Arc::new(Endpoint::from_row(row, defaults, outlets));
                 if let Err(fault) = &endpoint.access {
                     tracing::warn!(endpoint.id = %endpoint.id, error = %fault, "endpoint cannot be sent to");
                 }
@@ -62,6 +62,8 @@ impl EndpointTable {
             }
             table.by_id.insert(endpoint.id.clone(), endpoint);
         }
+        let ordered = table.by_id.values().filter(|endpoint| endpoint.policy.ordered);
+        table.ordered = Arc::new(ordered.map(|endpoint| endpoint.id.clone()).collect());
         table.none = Some(Arc::from([]));
         table
     }
@@ -69,6 +71,11 @@ impl EndpointTable {
     /// The endpoint with an id, active or not.
     pub fn get(&self, id: &EndpointId) -> Option<&Arc<Endpoint>> {
         self.by_id.get(id)
+    }
+
+    /// The endpoints that ask for order, active or not.
+    pub fn ordered(&self) -> Arc<BTreeSet<EndpointId>> {
+        Arc::clone(&self.ordered)
     }
 
     /// How many endpoints there are.
@@ -100,23 +107,21 @@ impl EndpointTable {
     }
 }
 
-type Fingerprint = (i64, i64, i64);
-
 /// The newest [`EndpointTable`], read from the store when it has changed.
 #[derive(Debug)]
 pub struct EndpointDirectory {
     store: Store,
     defaults: DeliveryDefaults,
-    egress: EgressPolicy,
+    outlets: Outlets,
     table: RwLock<Arc<EndpointTable>>,
     /// The fingerprint of `table`; the lock also keeps refreshes in order.
-    loaded: tokio::sync::Mutex<Option<Fingerprint>>,
+    loaded: tokio::sync::Mutex<Option<i64>>,
 }
 
 impl EndpointDirectory {
     /// An empty directory; [`refresh`](Self::refresh) fills it.
-    pub fn new(store: Store, defaults: DeliveryDefaults, egress: EgressPolicy) -> Self {
-        Self { store, defaults, egress, table: RwLock::default(), loaded: tokio::sync::Mutex::new(None) }
+    pub fn new(store: Store, defaults: DeliveryDefaults, outlets: Outlets) -> Self {
+        Self { store, defaults, outlets, table: RwLock::default(), loaded: tokio::sync::Mutex::new(None) }
     }
 
     /// The newest table.
@@ -133,7 +138,7 @@ impl EndpointDirectory {
             return Ok(false);
         }
         let rows = endpoint_list_all(&self.store).await?;
-        let table = self.current().renewed(&rows, &self.defaults, &self.egress);
+        let table = self.current().renewed(&rows, &self.defaults, &self.outlets);
         *self.table.write() = Arc::new(table);
         *loaded = Some(found);
         Ok(true)

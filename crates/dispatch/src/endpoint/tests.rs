@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use trunkline_model::{FieldError, Secret, Timestamp};
 use trunkline_store::Commit;
 use trunkline_store::tables::endpoint::{endpoint_delete, endpoint_insert};
@@ -28,7 +29,7 @@ fn row(id: &str, tenant: &str, url: &str, events: &[&str]) -> EndpointRow {
 }
 
 fn parse(row: &EndpointRow) -> Endpoint {
-    Endpoint::from_row(row, &DeliveryDefaults::default(), &EgressPolicy::default())
+    Endpoint::from_row(row, &DeliveryDefaults::default(), &Outlets::default())
 }
 
 fn pointers(faults: &[FieldError]) -> Vec<&str> {
@@ -280,7 +281,7 @@ fn a_damaged_endpoint_stays_with_its_fault() {
 async fn the_directory_follows_the_store() {
     let home = TestStore::sqlite().await;
     let directory =
-        EndpointDirectory::new(home.store.clone(), DeliveryDefaults::default(), EgressPolicy::default());
+        EndpointDirectory::new(home.store.clone(), DeliveryDefaults::default(), Outlets::default());
     let tenant = Tenant::from_stored("t");
     let order_paid = EventType::parse("order.paid").unwrap();
     let matching = |tenant: &Tenant| -> Vec<String> {
@@ -338,14 +339,20 @@ fn only_endpoints_that_let_an_event_through_are_selected() {
     ]
     .into();
     let body = |format| crate::sign::body(&event, format);
-    let selection = select(Arc::clone(&all), &event, body);
+    let judge = |endpoint: &Endpoint, body: Bytes| Judgement::from(endpoint.expressions.wants(&body));
+    let selection = select(Arc::clone(&all), &event, body, judge);
     let ids: Vec<_> = selection.endpoints.iter().map(|endpoint| endpoint.id.as_str()).collect();
     assert_eq!(ids, ["ep_1", "ep_3", "ep_5", "ep_6"]);
     assert_eq!(selection.failed.len(), 1);
     let (index, reason) = &selection.failed[0];
     assert!(*index == 1 && reason.starts_with("filter failed: "), "{reason}");
 
+    let selection = select(Arc::clone(&all), &event, body, |_, _| Judgement::Open);
+    assert_eq!((selection.endpoints.len(), selection.failed.len()), (5, 0));
+    assert_eq!(selection.unjudged, [1, 2, 3, 4], "those that have a filter");
+
     let plain: Matches = [Arc::clone(&all[0])].into();
-    let selection = select(Arc::clone(&plain), &event, |_| panic!("no filter, no body"));
+    let nobody_asks = |_: &Endpoint, _: Bytes| panic!("no filter");
+    let selection = select(Arc::clone(&plain), &event, |_| panic!("no body"), nobody_asks);
     assert!(Arc::ptr_eq(&plain, &selection.endpoints));
 }

@@ -6,6 +6,8 @@
 //! one endpoint lie in many shards; that two hubs do not both write or tell the same is seen to by the guards of its
 //! statements: the health row's `updated_at`, the endpoint's `version`.
 //!
+//! Endpoints that were switched off by their clock are tried again by [`probe`](super::probe).
+//!
 //! The clock of an endpoint that only fails is in the row. It survives restarts and moves between hubs; what a crash can
 //! lose are the notes of the last few seconds.
 
@@ -16,8 +18,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use trunkline_model::{EndpointId, Event, Tenant, Timestamp};
+use trunkline_store::tables::delivery_stats::delivery_stats_cancel_endpoint;
+use trunkline_store::tables::endpoint;
 use trunkline_store::tables::endpoint_health::{self, EndpointHealthRow};
-use trunkline_store::tables::{delivery, endpoint};
 use trunkline_store::{Commit, CommitError, Dialect, NewEvent, ReadError};
 
 use super::{Shared, operational};
@@ -180,16 +183,24 @@ fn after_note(
         last_error: note.last_error.clone().or_else(|| before.and_then(|before| before.last_error.clone())),
         disabled_at: None,
         disabled_reason: None,
+        disabled_version: None,
+        probe_at: None,
+        n_probes: 0,
         // Also where two hubs' clocks differ.
-        updated_at: before.map_or(now, |before| now.max(before.updated_at.plus(Duration::from_micros(1)))),
+        updated_at: before.map_or(now, |before| later(before.updated_at, now)),
     };
     let failed_for = note.succeeded_at.zip(was_failing_since).map(|(at, since)| at.since(since));
     let is_worth_telling = failed_for.is_some_and(|long| long > WORTH_TELLING) || note.was_shut;
     (row, is_worth_telling && note.succeeded_at.is_some() && note.failing_since.is_none())
 }
 
+/// The time of a change that follows another one.
+pub(crate) fn later(before: Timestamp, now: Timestamp) -> Timestamp {
+    now.max(before.plus(Duration::from_micros(1)))
+}
+
 #[derive(Debug, thiserror::Error)]
-enum KeepError {
+pub(crate) enum KeepError {
     #[error("the health of an endpoint cannot be read")]
     Read(#[from] ReadError),
     #[error("the health of an endpoint was not stored")]
@@ -309,13 +320,19 @@ impl Keeper {
         if !stored.active {
             return Ok(());
         }
-        let row = EndpointHealthRow { disabled_at: Some(now), ..row.clone() };
+        let is_probed = row.disabled_reason.as_deref() == Some(FAILING);
+        let row = EndpointHealthRow {
+            disabled_at: Some(now),
+            disabled_version: Some(stored.version + 1),
+            probe_at: is_probed.then(|| now.plus(shared.limits.probe_after)),
+            ..row.clone()
+        };
         let reason = row.disabled_reason.as_deref().unwrap_or_default();
-        let statements = vec![
+        let mut statements = vec![
             endpoint_health::endpoint_disable(&row.tenant, id, stored.version, now),
             endpoint_health::endpoint_health_put(&row, based_on),
-            delivery::delivery_cancel_endpoint(id, reason, now),
         ];
+        statements.extend(delivery_stats_cancel_endpoint(store.dialect(), id, reason, now));
         let told: NewEvent = operational::disabled(&row, note.cause.as_deref(), now);
         shared.journal.commit(Commit { statements, events: vec![told], ..Commit::default() }).await?;
         tracing::warn!(endpoint.id = %id, reason, "endpoint switched off");

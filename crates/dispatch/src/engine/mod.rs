@@ -1,9 +1,9 @@
 //! The engine: plans deliveries from the journal, makes them, records every attempt, and tries again.
 //!
 //! Parts, per owned shard: a `planner` that reads the journal ahead of the cursor and records results, and a
-//! `retrier` that loads stored deliveries when they are due. Shared by all shards: the `lanes`, one per endpoint,
-//! which decide who sends next, and the `sender` that makes one attempt. The supervisor here starts and stops shards
-//! as their ownership changes.
+//! `retrier` that loads stored deliveries when they are due, for ordered endpoints line by line (`order`). Shared by all
+//! shards: the `lanes`, one per endpoint, which decide who sends next, and the `sender` that makes one attempt. The
+//! supervisor here starts and stops shards as their ownership changes.
 //!
 //! # States of a delivery
 //!
@@ -17,8 +17,14 @@
 //!    │                                                            │ due
 //!    └─ no outcome in time, lane full or shut: spilled ► pending ─┴─► attempt ─► succeeded | pending | exhausted
 //!                                                         └─ endpoint gone or inactive, event expired, receiver
-//!                                                            wants no more ─► cancelled
+//!                                                            wants no more, skipped by hand, filtered ─► cancelled
 //! ```
+//!
+//! Filters are run when events are planned (`judging`), and what they refuse is no delivery. Where a tenant's filters take
+//! too long for that, deliveries are stored as pending and each is judged before its first attempt.
+//!
+//! Of an ordered endpoint nothing is attempted from memory: planned ──► pending at once, and due when it is the head of
+//! its key's line (`order`). A failed head is exhausted by time and not by the number of attempts.
 //!
 //! An event is settled when each of its deliveries has a row to store. A commit holds the rows of settled events at the
 //! front of the window, changes of stored deliveries, and the cursor behind those events, under the shard's fence.
@@ -47,16 +53,25 @@
 //! attempts. Days: `health` keeps a durable clock and switches the endpoint off. Both tell by events (`operational`), in
 //! the commit of what they tell.
 //!
-//! Deliberately absent: order between the events of one endpoint (attempts run side by side).
+//! `stats` keeps sums of attempts and deliveries, each part in the commit of what it counts.
+//!
+//! Deliberately absent: order between the events of an endpoint that does not ask for it (attempts run side by side), and
+//! between different keys of one that does.
 
 mod due;
+mod expression_pool;
+mod flush;
 mod health;
+mod judging;
 mod lanes;
 mod operational;
+mod order;
 mod planner;
+mod probe;
 mod requests;
 mod retrier;
 mod sender;
+mod stats;
 mod supervisor;
 mod window;
 mod work;
@@ -72,16 +87,23 @@ use tokio_util::sync::CancellationToken;
 use trunkline_connect::{EgressPolicy, Transport};
 use trunkline_journal::Journal;
 use trunkline_journal::ownership::Ownership;
-use trunkline_model::{Clock, EndpointId, Event, Shard, Timestamp};
+use trunkline_model::{Clock, EndpointId, Event, EventType, Shard, Tenant, Timestamp};
+use trunkline_sinks::SinkFactory;
 use trunkline_store::ReadError;
 
-pub use requests::RequestError;
+pub use requests::{RequestError, Sample};
+
+pub(crate) use operational::told_of;
+pub(crate) use sender::FILTERED;
 
 use self::due::Due;
+use self::expression_pool::ExpressionPool;
 use self::health::Health;
-use self::lanes::{BreakerLimits, LaneLimits, Lanes};
+use self::judging::Allowances;
+use self::lanes::{BreakerLimits, LaneLimits, Lanes, Load};
 use self::sender::Sender;
-use crate::endpoint::{DeliveryDefaults, EndpointDirectory, EndpointTable, Matches};
+use self::stats::Stats;
+use crate::endpoint::{DeliveryDefaults, EndpointDirectory, EndpointTable, LocalKinds, Matches, Outlets};
 use crate::metrics::DispatchMetrics;
 
 /// The name of the cursor.
@@ -94,17 +116,28 @@ pub const OWN_SOURCE: &str = "/trunkline/dispatch";
 pub const TEST_SOURCE: &str = OWN_SOURCE;
 
 /// Whether an event tests one endpoint: its delivery was stored with it, nobody else gets it.
-fn is_test(event: &Event) -> bool {
+pub(crate) fn is_test(event: &Event) -> bool {
     event.event_type.as_str() == TEST_TYPE && operational::is_own(event)
 }
 
-/// The endpoints that an event goes to: all that want it, save the one that it tells of.
-pub(crate) fn recipients(table: &EndpointTable, event: &Event) -> Matches {
-    let matches = table.matching(&event.tenant, &event.event_type);
-    if !operational::is_own(event) {
-        return matches;
+/// The endpoints that want events of a type, save the one that the event tells of.
+pub(crate) fn recipients(
+    table: &EndpointTable,
+    tenant: &Tenant,
+    event_type: &EventType,
+    told_of: Option<&str>,
+) -> Matches {
+    let matches = table.matching(tenant, event_type);
+    match told_of {
+        None => matches,
+        Some(id) => matches.iter().filter(|endpoint| endpoint.id.as_str() != id).cloned().collect(),
     }
-    matches.iter().filter(|endpoint| !operational::is_about(event, &endpoint.id)).cloned().collect()
+}
+
+/// The endpoints whose patterns select an event.
+fn recipients_of(table: &EndpointTable, event: &Event) -> Matches {
+    let told_of = told_of(&event.source, event.subject.as_deref());
+    recipients(table, &event.tenant, &event.event_type, told_of)
 }
 
 /// Bounds of the engine. The defaults suit; tests choose others.
@@ -138,8 +171,17 @@ pub struct EngineLimits {
     pub cool_down_max: Duration,
     /// How often the health of endpoints that fail is written down. Default 5 s.
     pub health_every: Duration,
+    /// How often figures of attempts and deliveries are summed up. Default 5 s.
+    pub fold_every: Duration,
     /// How long an endpoint may do nothing but fail until it is switched off; `None` for ever. Default 5 days.
     pub disable_after: Option<Duration>,
+    /// When an endpoint that was switched off so is tried for the first time; each further wait is twice as long.
+    /// Default 1 h.
+    pub probe_after: Duration,
+    /// The longest such wait. Default a day.
+    pub probe_after_max: Duration,
+    /// How often is looked for endpoints to try. Default 10 s.
+    pub probe_every: Duration,
 }
 
 impl Default for EngineLimits {
@@ -158,7 +200,11 @@ impl Default for EngineLimits {
             cool_down: Duration::from_secs(5),
             cool_down_max: Duration::from_mins(5),
             health_every: Duration::from_secs(5),
+            fold_every: Duration::from_secs(5),
             disable_after: Some(Duration::from_hours(5 * 24)),
+            probe_after: Duration::from_hours(1),
+            probe_after_max: Duration::from_hours(24),
+            probe_every: Duration::from_secs(10),
         }
     }
 }
@@ -173,6 +219,10 @@ pub struct DispatcherOptions {
     pub transport: Arc<dyn Transport>,
     /// Which URLs may be sent to; the transport judges addresses by its own.
     pub egress: EgressPolicy,
+    /// Opens brokers and object stores, by the same policy.
+    pub sinks: Option<Arc<SinkFactory>>,
+    /// Whether endpoints may lead into the hub itself.
+    pub local: LocalKinds,
     /// What endpoints get that set nothing themselves.
     pub defaults: DeliveryDefaults,
     /// Value of the `User-Agent` header.
@@ -191,6 +241,8 @@ impl DispatcherOptions {
             ownership,
             transport,
             egress: EgressPolicy::default(),
+            sinks: None,
+            local: LocalKinds::default(),
             defaults: DeliveryDefaults::default(),
             user_agent: None,
             limits: EngineLimits::default(),
@@ -206,6 +258,9 @@ struct Shared {
     directory: Arc<EndpointDirectory>,
     lanes: Arc<Lanes<Sender>>,
     health: Arc<Health>,
+    allowances: Allowances,
+    expressions: Arc<ExpressionPool>,
+    stats: Stats,
     limits: EngineLimits,
     metrics: DispatchMetrics,
     /// The shards at work here, for pokes.
@@ -219,12 +274,30 @@ impl Shared {
             due.note(endpoint, at);
         }
     }
+
+    /// The same for the head of a line that somebody waits for.
+    fn poke_line(&self, shard: Shard, endpoint: &EndpointId, key: &str) {
+        if let Some(due) = self.shards.read().get(&shard) {
+            due.note_line_first(endpoint, key);
+        }
+    }
 }
 
 /// The wait after a number of failures in a row: 50 ms, doubling up to 10 s.
 fn backoff(n_failures: u32) -> Duration {
     let doubled = 50_u64.saturating_mul(1 << n_failures.saturating_sub(1).min(10));
     Duration::from_millis(doubled.min(10_000))
+}
+
+/// How the breaker of an endpoint stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Circuit {
+    /// Attempts are made.
+    Closed,
+    /// No attempts until this time.
+    Open(Timestamp),
+    /// A single attempt is to show whether the endpoint is well again.
+    HalfOpen,
 }
 
 /// Handle to the running engine; cheap to clone.
@@ -250,15 +323,20 @@ impl Dispatcher {
             ownership,
             transport,
             egress,
+            sinks,
+            local,
             defaults,
             user_agent,
             limits,
             metrics,
         } = options;
         let clock = Arc::clone(journal.clock());
-        let directory = Arc::new(EndpointDirectory::new(journal.store().clone(), defaults, egress));
+        let outlets = Outlets { egress, transport: Some(Arc::clone(&transport)), sinks, local };
+        let directory = Arc::new(EndpointDirectory::new(journal.store().clone(), defaults, outlets));
         let health = Arc::new(Health::default());
+        let expressions = Arc::new(ExpressionPool::default());
         let sender = Sender {
+            expressions: Arc::clone(&expressions),
             health: Arc::clone(&health),
             directory: Arc::clone(&directory),
             transport,
@@ -278,6 +356,9 @@ impl Dispatcher {
         let shared = Arc::new(Shared {
             lanes: Lanes::new(sender, lane_limits, Arc::clone(&clock)),
             health,
+            allowances: Allowances::default(),
+            expressions,
+            stats: Stats::default(),
             journal,
             clock,
             directory,
@@ -294,6 +375,7 @@ impl Dispatcher {
     pub async fn stop(&self) {
         // The lanes first: an attempt that ends now must not be followed by another one.
         self.shared.lanes.close();
+        self.shared.expressions.close();
         self.stopping.cancel();
         let task = self.supervisor.lock().take();
         if let Some(task) = task
@@ -313,6 +395,16 @@ impl Dispatcher {
     /// The endpoints as the engine knows them.
     pub fn endpoints(&self) -> Arc<EndpointTable> {
         self.shared.directory.current()
+    }
+
+    /// How the breaker of an endpoint stands on this hub.
+    pub fn circuit(&self, endpoint: &EndpointId) -> Circuit {
+        match self.shared.lanes.load(endpoint, usize::MAX) {
+            Load::Takes => Circuit::Closed,
+            Load::Shut { until } => Circuit::Open(until),
+            // A lane is never full of that many: its probe is under way.
+            Load::Probes | Load::Full { .. } => Circuit::HalfOpen,
+        }
     }
 
     /// Ends everything at once, as a crash would.

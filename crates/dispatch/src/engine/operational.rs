@@ -5,7 +5,7 @@
 //! of one of dispatch's own events that is exhausted makes no further one.
 
 use serde_json::json;
-use trunkline_model::{Data, EndpointId, Event, EventType, Timestamp};
+use trunkline_model::{Data, Event, EventType, Timestamp};
 use trunkline_store::NewEvent;
 use trunkline_store::tables::delivery::DeliveryRow;
 use trunkline_store::tables::endpoint_health::EndpointHealthRow;
@@ -24,9 +24,9 @@ pub(crate) fn is_own(event: &Event) -> bool {
     &*event.source == OWN_SOURCE
 }
 
-/// Whether an event tells of an endpoint and so must not be sent to it.
-pub(crate) fn is_about(event: &Event, endpoint: &EndpointId) -> bool {
-    is_own(event) && event.subject.as_deref() == Some(endpoint.as_str())
+/// The endpoint that an event from `source` about `subject` tells of, and so must not be sent to.
+pub(crate) fn told_of<'a>(source: &str, subject: Option<&'a str>) -> Option<&'a str> {
+    subject.filter(|_| source == OWN_SOURCE)
 }
 
 fn about(health: &EndpointHealthRow, what: &str, now: Timestamp, data: &serde_json::Value) -> Event {

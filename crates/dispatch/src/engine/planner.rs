@@ -4,6 +4,7 @@
 //! One task, no locks of its own: the journal read, the commit, reports of attempts and the spill timer are branches
 //! of one loop. At most one read and one commit are under way; results gather meanwhile.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,17 +14,21 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use trunkline_model::{DeliveryId, Event, EventRecord, Seq, Shard};
-use trunkline_store::tables::consumer;
-use trunkline_store::tables::delivery::{self, DeliveryRow, DeliveryState};
-use trunkline_store::{Commit, CommitError, CursorMove, Dialect, Fence, NewEvent, ReadError};
+use trunkline_model::{DeliveryId, Event, Seq, Shard, Timestamp};
+use trunkline_store::tables::delivery::{DeliveryRow, DeliveryState};
+use trunkline_store::tables::line;
+use trunkline_store::{CommitError, Dialect, Fence, NewEvent, ReadError};
 
 use super::due::Due;
+use super::flush::{self, Change, Flush};
+use super::judging::{self, Judged};
 use super::lanes::LanePolicy;
 use super::window::{Taken, Window};
-use super::work::{Finding, Job, Plan, PlanTarget, Report, Stored, Work, after_attempt, cancelled, held};
-use super::{CONSUMER, Shared, is_test, operational, recipients};
-use crate::endpoint::{Selection, select};
+use super::work::{
+    Finding, Job, Plan, PlanTarget, Report, Run, Stored, Work, after_attempt, cancelled, held,
+};
+use super::{Shared, operational};
+use crate::endpoint::Selection;
 
 /// The most reports taken at once.
 const REPORTS: usize = 256;
@@ -65,32 +70,8 @@ impl From<PlanError> for End {
     }
 }
 
-/// A change of a stored delivery.
-enum Change {
-    Attempt(Box<DeliveryRow>),
-    Cancel(Box<DeliveryRow>, &'static str),
-}
-
-impl Change {
-    fn row(&self) -> &DeliveryRow {
-        let (Self::Attempt(row) | Self::Cancel(row, _)) = self;
-        row
-    }
-}
-
-/// What one commit records.
-struct Flush {
-    /// Where the cursor stood before, and where it goes.
-    cursor: Seq,
-    seq: Option<Seq>,
-    rows: Arc<Vec<DeliveryRow>>,
-    changes: Vec<Change>,
-    /// Events about deliveries that end with this commit.
-    told: Vec<NewEvent>,
-}
-
 type Flushing = BoxFuture<'static, (Flush, Result<(), CommitError>)>;
-type Reading = BoxFuture<'static, Result<Vec<EventRecord>, PlanError>>;
+type Reading = BoxFuture<'static, Result<Vec<Judged>, PlanError>>;
 
 pub(crate) struct Planner {
     shared: Arc<Shared>,
@@ -197,7 +178,7 @@ impl Planner {
                     self.take_reports(&mut reports);
                 }
                 read = step(&mut self.reading) => match read {
-                    Ok(records) => self.plan(records),
+                    Ok(events) => self.plan(events),
                     Err(error) => return Some(error.into()),
                 },
                 done = step(&mut self.flushing) => {
@@ -263,7 +244,7 @@ impl Planner {
             if !records.is_empty() && shared.journal.store().dialect() == Dialect::Postgres {
                 shared.directory.refresh().await?;
             }
-            Ok(records)
+            Ok(judging::judge(&shared, records).await)
         }));
     }
 
@@ -281,26 +262,18 @@ impl Planner {
         true
     }
 
-    /// Matches events with endpoints and queues the first attempts.
-    fn plan(&mut self, records: Vec<EventRecord>) {
-        let Some(last) = records.last() else { return };
-        self.position = last.seq;
+    /// Queues the first attempts of events.
+    fn plan(&mut self, events: Vec<Judged>) {
+        let Some(last) = events.last() else { return };
+        self.position = last.outgoing.record.seq;
         // A full batch says that there is more, whatever the head says.
         self.wants_read =
-            self.wants_read || records.len() >= self.batch || *self.head.borrow() > self.position;
-        let n_bytes: usize = records.iter().map(|record| record.event.data.len_bytes()).sum();
-        self.batch = (READ_BYTES / (n_bytes / records.len()).max(1)).clamp(1, self.shared.limits.read_batch);
-        let table = self.shared.directory.current();
+            self.wants_read || events.len() >= self.batch || *self.head.borrow() > self.position;
+        let n_bytes: usize = events.iter().map(|judged| judged.outgoing.record.event.data.len_bytes()).sum();
+        self.batch = (READ_BYTES / (n_bytes / events.len()).max(1)).clamp(1, self.shared.limits.read_batch);
         let (now, planned_at) = (Instant::now(), self.shared.clock.now());
-        for record in records {
-            let matches = recipients(&table, &record.event);
-            if matches.is_empty() || is_test(&record.event) {
-                self.window.add_matchless(record.seq, now);
-                continue;
-            }
-            let outgoing = super::work::Outgoing::new(record);
-            let event = &outgoing.record.event;
-            let Selection { endpoints, failed } = select(matches, event, |format| outgoing.body(format));
+        for Judged { outgoing, selection } in events {
+            let Selection { endpoints, failed, unjudged } = selection;
             if endpoints.is_empty() {
                 self.window.add_matchless(outgoing.record.seq, now);
                 continue;
@@ -309,15 +282,31 @@ impl Planner {
                 ticket: self.window.next_ticket(),
                 outgoing,
                 planned_at,
-                targets: endpoints.iter().map(|endpoint| PlanTarget::new(endpoint.id.clone())).collect(),
+                targets: endpoints
+                    .iter()
+                    .map(|endpoint| PlanTarget::new(endpoint.id.clone(), endpoint.policy.ordered))
+                    .collect(),
             });
             self.window.add(Arc::clone(&plan), now);
             for (index, reason) in &failed {
                 // Nothing is sent, but the delivery is there with its reason.
                 self.window.take_row(&plan, *index, cancelled(plan.row(*index), reason, planned_at));
             }
-            let is_open = |(index, _): &(usize, _)| failed.iter().all(|(known, _)| known != index);
+            for index in &unjudged {
+                self.window.spill_unjudged(&plan, *index, planned_at);
+                self.shared.metrics.count_spilled(1);
+            }
+            // Both lists are in order.
+            let is_open = |(index, _): &(usize, _)| {
+                failed.binary_search_by_key(index, |(known, _)| *known).is_err()
+                    && unjudged.binary_search(index).is_err()
+            };
             for (index, endpoint) in endpoints.iter().enumerate().filter(is_open) {
+                if endpoint.policy.ordered {
+                    // Its turn comes once what is before it in its line has ended: the store knows.
+                    self.window.spill_one(&plan, index, planned_at, None);
+                    continue;
+                }
                 let Some(reports) = self.sender.clone() else { break };
                 let work = Work::Fresh { plan: Arc::clone(&plan), index };
                 let pushed =
@@ -346,14 +335,15 @@ impl Planner {
         let mut reason = None;
         let row = match finding {
             Finding::Attempted(attempted) => {
-                let row = after_attempt(row, *attempted);
+                let row = after_attempt(row, *attempted, None);
                 self.tell(&row, &plan.outgoing.record.event);
                 row
             }
             Finding::Held(until) => held(row, until),
             Finding::Cancelled(why) => {
+                let row = cancelled(row, &why, self.shared.clock.now());
                 reason = Some(why);
-                cancelled(row, why, self.shared.clock.now())
+                row
             }
             Finding::Postponed => {
                 let next = self.shared.clock.now().plus(POSTPONED);
@@ -373,7 +363,7 @@ impl Planner {
     }
 
     /// The delivery is stored as pending by now, or will be before the next commit.
-    fn take_late(&mut self, row: Box<DeliveryRow>, reason: Option<&'static str>) {
+    fn take_late(&mut self, row: Box<DeliveryRow>, reason: Option<Cow<'static, str>>) {
         match reason {
             Some(reason) => self.changes.push(Change::Cancel(row, reason)),
             None if row.n_attempts > 0 => self.changes.push(Change::Attempt(row)),
@@ -382,23 +372,43 @@ impl Planner {
     }
 
     fn take_stored(&mut self, stored: Stored, finding: Finding) {
-        let Stored { row, outgoing } = stored;
+        let Stored { row, outgoing, first_at, run } = stored;
         match finding {
             Finding::Attempted(attempted) => {
-                let row = after_attempt(row, *attempted);
+                let row = after_attempt(row, *attempted, first_at);
                 self.tell(&row, &outgoing.record.event);
+                if row.state.is_terminal() {
+                    self.go_on(run);
+                }
                 self.changes.push(Change::Attempt(Box::new(row)));
             }
             // The retrier puts it off together with the others.
             Finding::Held(_) => self.let_go(row),
             Finding::Cancelled(reason) => {
-                let row = cancelled(row, reason, self.shared.clock.now());
+                let row = cancelled(row, &reason, self.shared.clock.now());
+                self.go_on(run);
                 self.changes.push(Change::Cancel(Box::new(row), reason));
             }
             Finding::Postponed => {
                 let next_attempt_at = Some(self.shared.clock.now().plus(POSTPONED));
                 self.let_go(DeliveryRow { next_attempt_at, ..row });
             }
+        }
+    }
+
+    /// Attempts what comes next in a line. What cannot be attempted now is let go; it is found again when the end of the
+    /// delivery before it is recorded.
+    fn go_on(&self, run: Option<Box<Run>>) {
+        let Some(next) = run.and_then(Run::next) else { return };
+        let row = (next.row.endpoint_id.clone(), next.row.id.clone());
+        let table = self.shared.directory.current();
+        let endpoint = table.get(&row.0).filter(|endpoint| endpoint.active && endpoint.policy.ordered);
+        let pushed = endpoint.zip(self.sender.clone()).is_some_and(|(endpoint, reports)| {
+            let job = Job { work: Work::Stored(Box::new(next)), reports };
+            self.shared.lanes.push(job, LanePolicy::from(&endpoint.policy)).is_ok()
+        });
+        if !pushed {
+            self.due.release(row.0, row.1);
         }
     }
 
@@ -421,10 +431,10 @@ impl Planner {
 
     /// Hands a pending delivery back to the retrier.
     fn let_go(&self, row: DeliveryRow) {
-        if let Some(at) = row.next_attempt_at {
-            self.due.note(&row.endpoint_id, at);
-        }
-        self.due.release(row.endpoint_id, row.id);
+        self.due.release(row.endpoint_id.clone(), row.id);
+        // The time of a parked delivery says nothing: it was the head of its line.
+        let at = row.next_attempt_at.filter(|_| !line::is_parked(row.reason.as_deref()));
+        self.due.note(&row.endpoint_id, at.unwrap_or_else(|| self.shared.clock.now()));
     }
 
     fn spill_old(&mut self) {
@@ -476,7 +486,7 @@ impl Planner {
         let changes: Vec<Change> = self.changes.drain(..n_changes).collect();
         let told = self.take_untold(rows.iter().chain(changes.iter().map(Change::row)));
         let flush = Flush { cursor: self.cursor, seq, rows, changes, told };
-        self.flushing = Some(Box::pin(commit(Arc::clone(&self.shared), self.fence.clone(), flush)));
+        self.flushing = Some(Box::pin(flush::commit(Arc::clone(&self.shared), self.fence.clone(), flush)));
     }
 
     fn take_flushed(&mut self, (flush, result): (Flush, Result<(), CommitError>)) -> Result<(), End> {
@@ -489,31 +499,43 @@ impl Planner {
             self.note_row(row);
         }
         for change in flush.changes {
-            match change {
-                Change::Attempt(row) => {
-                    self.note_row(&row);
-                    self.due.release(row.endpoint_id, row.id);
-                }
-                Change::Cancel(row, _) => {
-                    self.shared.metrics.count_final(DeliveryState::Cancelled.as_str());
-                    self.due.release(row.endpoint_id, row.id);
-                }
-            }
+            let row = match &change {
+                Change::Attempt(row) | Change::Cancel(row, _) => row,
+            };
+            self.due.release(row.endpoint_id.clone(), row.id.clone());
+            self.note_row(row);
         }
         self.due.changed.notify_one();
         Ok(())
     }
 
+    /// Says what a recorded row means for the retrier.
     fn note_row(&self, row: &DeliveryRow) {
-        match row.next_attempt_at {
-            Some(at) if row.state == DeliveryState::Pending => {
-                // One that was switched off meanwhile: its deliveries are cancelled now and not when they are due.
-                let table = self.shared.directory.current();
-                let is_off = table.get(&row.endpoint_id).is_some_and(|endpoint| !endpoint.active);
-                let at = if is_off { self.shared.clock.now() } else { at };
-                self.due.note(&row.endpoint_id, at);
+        match (row.next_attempt_at, row.order_key.as_deref()) {
+            (Some(at), key) if row.state == DeliveryState::Pending => self.note_pending(row, at, key),
+            (_, key) => {
+                self.shared.metrics.count_final(row.state.as_str());
+                if let Some(key) = key {
+                    self.due.note_line(&row.endpoint_id, key);
+                }
             }
-            _ => self.shared.metrics.count_final(row.state.as_str()),
+        }
+    }
+
+    fn note_pending(&self, row: &DeliveryRow, at: Timestamp, key: Option<&str>) {
+        let table = self.shared.directory.current();
+        let endpoint = table.get(&row.endpoint_id);
+        if endpoint.is_some_and(|endpoint| endpoint.policy.ordered != key.is_some()) {
+            // The setting was changed while the event was in the window.
+            self.due.forget_order(&row.endpoint_id);
+        }
+        match key {
+            Some(key) if row.n_attempts == 0 => self.due.note_line(&row.endpoint_id, key),
+            _ => {
+                // One that was switched off meanwhile: its deliveries are cancelled now and not when they are due.
+                let is_off = endpoint.is_some_and(|endpoint| !endpoint.active);
+                self.due.note(&row.endpoint_id, if is_off { self.shared.clock.now() } else { at });
+            }
         }
     }
 
@@ -568,48 +590,6 @@ impl Planner {
             }
             let done = step(&mut self.flushing).await;
             self.take_flushed(done)?;
-        }
-    }
-}
-
-/// Commits a flush; waits while the store is full or busy, when nothing of it was applied.
-async fn commit(shared: Arc<Shared>, fence: Fence, flush: Flush) -> (Flush, Result<(), CommitError>) {
-    let mut n_failures = 0_u32;
-    loop {
-        let result = shared.journal.commit(flush.to_commit(&fence)).await;
-        let Err(error @ (CommitError::Full | CommitError::Busy)) = result else {
-            return (flush, result.map(drop));
-        };
-        n_failures += 1;
-        if n_failures.is_power_of_two() {
-            tracing::warn!(shard = fence.shard, n_failures, error = ?error, "deliveries not recorded yet");
-        }
-        tokio::time::sleep(super::backoff(n_failures)).await;
-    }
-}
-
-impl Flush {
-    fn to_commit(&self, fence: &Fence) -> Commit {
-        let mut statements = Vec::with_capacity(1 + 2 * self.changes.len());
-        // A run before this one may have left a commit under way: only one of the two may move the cursor.
-        statements.push(consumer::cursor_expect(CONSUMER, fence.shard, self.cursor));
-        for change in &self.changes {
-            match change {
-                Change::Attempt(row) => statements.extend(delivery::delivery_record_attempt(row)),
-                Change::Cancel(row, reason) => {
-                    let now = row.finished_at.unwrap_or(row.created_at);
-                    statements.push(delivery::delivery_cancel(&row.tenant, &row.id, reason, now));
-                }
-            }
-        }
-        let cursor = |seq| CursorMove { consumer: CONSUMER.to_owned(), shard: fence.shard, seq };
-        Commit {
-            fence: Some(fence.clone()),
-            statements,
-            deliveries: Arc::clone(&self.rows),
-            events: self.told.clone(),
-            cursors: self.seq.map(cursor).into_iter().collect(),
-            ..Commit::default()
         }
     }
 }

@@ -4,40 +4,45 @@
 //! endpoint in turn, and no page while enough of the endpoint's deliveries wait in its lane, so a large backlog of one
 //! endpoint takes neither memory nor time from the others. While an endpoint's breaker is open nothing is loaded: what
 //! would come due before its end is put off to it by one statement, a bounded number at a time.
+//!
+//! Endpoints that ask for order are loaded by lines instead: see [`order`](super::order).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use trunkline_model::{EndpointId, EventRecord, Seq, Shard, Timestamp};
+use trunkline_model::{DeliveryId, EndpointId, EventRecord, Seq, Shard, Timestamp};
 use trunkline_store::tables::delivery::{self, DeliveryRow};
+use trunkline_store::tables::delivery_stats::delivery_stats_cancel_endpoint;
 use trunkline_store::tables::endpoint_health::{delivery_defer_endpoint, endpoint_health_get};
-use trunkline_store::tables::event;
+use trunkline_store::tables::event::{self, MAX_PLACES};
+use trunkline_store::tables::expiry::delivery_expire;
 use trunkline_store::{Commit, CommitError, Fence, ReadError};
 
 use super::Shared;
-use super::due::Due;
+use super::due::{Due, Look};
 use super::lanes::{LanePolicy, Load};
 use super::sender::find_endpoint;
 use super::work::{Job, Outgoing, Report, Stored, Work, circuit_open};
 use crate::endpoint::Endpoint;
 
-/// Deliveries of one endpoint loaded at a time.
-const PAGE: usize = 128;
+/// Deliveries of one endpoint loaded at a time: for so many rounds of its in-flight cap, within these bounds. What is in
+/// memory already is read again with each page, so small pages cost a busy endpoint several reads a delivery.
+const PAGE_ROUNDS: usize = 8;
+const PAGE: std::ops::RangeInclusive<usize> = 128..=512;
 /// A page ends early when its events hold this many bytes.
-const PAGE_BYTES: usize = 16 << 20;
-/// Event reads at the same time.
-const N_READS: usize = 8;
+pub(super) const PAGE_BYTES: usize = 16 << 20;
+/// Event reads at the same time, where each needs more than its event.
+pub(super) const N_READS: usize = 8;
 /// The longest wait between two looks at what is known.
 const IDLE: Duration = Duration::from_secs(30);
 /// Deliveries that are put off at once when they come due and the endpoint's breaker is open.
 const MAX_DEFERRED: i64 = 1000;
 /// When to try again after the store failed.
 const STORE_FAILED: Duration = Duration::from_secs(1);
-/// Why deliveries of an event that retention removed are given up.
-const EVENT_EXPIRED: &str = "event expired";
 
 pub(crate) struct Retrier {
     pub(crate) shared: Arc<Shared>,
@@ -48,7 +53,7 @@ pub(crate) struct Retrier {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum LoadError {
+pub(super) enum LoadError {
     #[error("pending deliveries cannot be read")]
     Read(#[from] ReadError),
     #[error("deliveries cannot be given up")]
@@ -60,9 +65,9 @@ impl Retrier {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut n_failures = 0_u32;
         while !stop.is_cancelled() {
-            self.due.apply_releases();
             let now = self.shared.clock.now();
             let endpoints = self.due.take(now);
+            self.due.apply_releases();
             if endpoints.is_empty() {
                 let wait = self.due.next().map_or(IDLE, |at| at.since(now).min(IDLE));
                 tokio::select! {
@@ -73,16 +78,16 @@ impl Retrier {
                 }
                 continue;
             }
-            for endpoint in endpoints {
+            for (endpoint, look) in endpoints {
                 let loaded = tokio::select! {
                     () = stop.cancelled() => return,
-                    loaded = self.load(&endpoint, now) => loaded,
+                    loaded = self.load(&endpoint, look, now) => loaded,
                 };
                 match loaded {
                     Ok(next) => {
                         n_failures = 0;
                         if let Some(next) = next {
-                            self.due.note(&endpoint, next);
+                            self.due.note_look(&endpoint, look, next);
                         }
                     }
                     Err(error) => {
@@ -90,29 +95,37 @@ impl Retrier {
                         if n_failures.is_power_of_two() {
                             tracing::warn!(shard = self.shard, endpoint.id = %endpoint, n_failures, error = ?error, "due deliveries not loaded");
                         }
-                        self.due.note(&endpoint, now.plus(STORE_FAILED));
+                        self.due.note_look(&endpoint, look, now.plus(STORE_FAILED));
                     }
                 }
             }
         }
     }
 
-    /// Loads a page of an endpoint's due deliveries; tells when to look at the endpoint again.
-    async fn load(&self, id: &EndpointId, now: Timestamp) -> Result<Option<Timestamp>, LoadError> {
+    /// Loads a page of an endpoint's due deliveries; tells when to look at the endpoint again in this way.
+    async fn load(
+        &self,
+        id: &EndpointId,
+        look: Look,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, LoadError> {
         let endpoint = match find_endpoint(&self.shared.directory, id).await {
             Ok(endpoint) => endpoint,
             Err(None) => return Ok(Some(now.plus(STORE_FAILED))),
             Err(Some(reason)) => {
                 let reason = self.why_off(id).await?.unwrap_or_else(|| reason.to_owned());
-                let cancel = delivery::delivery_cancel_endpoint(id, &reason, now);
-                self.commit(vec![cancel]).await?;
+                let dialect = self.shared.journal.store().dialect();
+                self.commit(delivery_stats_cancel_endpoint(dialect, id, &reason, now)).await?;
                 return Ok(None);
             }
         };
-        let page = match self.shared.lanes.load(id, PAGE / 2) {
-            Load::Takes => PAGE,
+        self.settle_order(&endpoint, now).await?;
+        let whole = (PAGE_ROUNDS * endpoint.policy.in_flight).clamp(*PAGE.start(), *PAGE.end());
+        let page = match self.shared.lanes.load(id, whole / 2) {
+            Load::Takes => whole,
             Load::Probes => 1,
             Load::Full { look_after } => return Ok(Some(now.plus(look_after))),
+            Load::Shut { until } if look == Look::Lines => return Ok(Some(until)),
             Load::Shut { until } => {
                 let reason = circuit_open(until);
                 let defer = delivery_defer_endpoint(self.shard, id, until, &reason, MAX_DEFERRED);
@@ -120,6 +133,14 @@ impl Retrier {
                 return Ok(Some(until));
             }
         };
+        if endpoint.policy.ordered {
+            return self.load_ordered(look, &endpoint, page, now).await;
+        }
+        if look == Look::Lines {
+            // Named before the setting was switched off.
+            self.due.take_lines(id, usize::MAX);
+            return Ok(None);
+        }
         let limit = self.due.n_held(id) + page;
         let end = Timestamp::from_micros(i64::MAX);
         let store = self.shared.journal.store();
@@ -153,63 +174,92 @@ impl Retrier {
         let mut gone = Vec::new();
         let mut failed = None;
         let (mut n_bytes, mut took_all) = (0, true);
-        let mut held = Holds { due: &self.due, rows: rows.iter().map(|row| (row, true)).collect() };
-        'page: for (n_before, chunk) in rows.chunks(N_READS).enumerate() {
-            let reads = chunk.iter().map(|row| self.event_of(row.shard, row.seq));
-            let events = futures_util::future::join_all(reads).await;
-            for (index, (row, found)) in chunk.iter().zip(events).enumerate() {
-                match found {
-                    Ok(Some(record)) => {
-                        n_bytes += record.event.data.len_bytes();
-                        let stored = Stored { row: row.clone(), outgoing: Outgoing::new(record) };
-                        let work = Work::Stored(Box::new(stored));
-                        let job = Job { work, reports: self.reports.clone() };
-                        if self.shared.lanes.push(job, LanePolicy::from(&endpoint.policy)).is_err() {
-                            took_all = false;
-                            break 'page;
-                        }
-                        // From here on the report lets it go.
-                        held.rows[n_before * N_READS + index].1 = false;
-                    }
-                    Ok(None) => {
-                        gone.push(delivery::delivery_cancel(&row.tenant, &row.id, EVENT_EXPIRED, now));
-                    }
-                    Err(error) => failed = Some(error),
+        let mut held = Holds::new(&self.due, &rows);
+        let mut rest = rows.into_iter();
+        'page: while n_bytes < PAGE_BYTES && rest.len() > 0 {
+            let chunk: Vec<DeliveryRow> = rest.by_ref().take(MAX_PLACES).collect();
+            let mut events = match self.events_of(&chunk).await {
+                Ok(events) => events,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
                 }
-            }
-            if n_bytes >= PAGE_BYTES || failed.is_some() {
-                took_all = (n_before + 1) * N_READS >= rows.len();
-                break;
+            };
+            for row in chunk {
+                let record = match events.remove(&row.seq) {
+                    Some(record) => Some(record),
+                    // Gone, or taken by another delivery of the same event.
+                    None => self.event_of(row.shard, row.seq).await?,
+                };
+                let Some(record) = record else {
+                    gone.extend(delivery_expire(&row, now));
+                    continue;
+                };
+                n_bytes += record.event.data.len_bytes();
+                let id = row.id.clone();
+                let stored = Stored { row, outgoing: Outgoing::new(record), first_at: None, run: None };
+                let job = Job { work: Work::Stored(Box::new(stored)), reports: self.reports.clone() };
+                if self.shared.lanes.push(job, LanePolicy::from(&endpoint.policy)).is_err() {
+                    took_all = false;
+                    break 'page;
+                }
+                // From here on the report lets it go.
+                held.hand_over(&id);
             }
         }
+        took_all = took_all && rest.len() == 0;
         if !gone.is_empty() {
             self.commit(gone).await?;
         }
         failed.map_or(Ok(took_all), |error| Err(error.into()))
     }
 
-    fn event_of(&self, shard: Shard, seq: Seq) -> BoxFuture<'_, Result<Option<EventRecord>, ReadError>> {
+    /// The events of some deliveries, by their places.
+    async fn events_of(&self, rows: &[DeliveryRow]) -> Result<HashMap<Seq, EventRecord>, ReadError> {
+        let seqs: Vec<Seq> = rows.iter().map(|row| row.seq).collect();
+        let records = event::event_list_at(self.shared.journal.store(), self.shard, &seqs).await?;
+        Ok(records.into_iter().map(|record| (record.seq, record)).collect())
+    }
+
+    pub(super) fn event_of(
+        &self,
+        shard: Shard,
+        seq: Seq,
+    ) -> BoxFuture<'_, Result<Option<EventRecord>, ReadError>> {
         Box::pin(event::event_at(self.shared.journal.store(), shard, seq))
     }
 
-    async fn commit(&self, statements: Vec<trunkline_store::Statement>) -> Result<(), CommitError> {
+    pub(super) async fn commit(
+        &self,
+        statements: Vec<trunkline_store::Statement>,
+    ) -> Result<(), CommitError> {
         let commit = Commit { fence: Some(self.fence.clone()), statements, ..Commit::default() };
         self.shared.journal.commit(commit).await.map(drop)
     }
 }
 
 /// Lets go of deliveries that did not reach a lane, however the load ends.
-struct Holds<'a> {
+pub(super) struct Holds<'a> {
     due: &'a Due,
-    rows: Vec<(&'a DeliveryRow, bool)>,
+    rows: HashMap<DeliveryId, EndpointId>,
+}
+
+impl<'a> Holds<'a> {
+    /// Takes over deliveries that are held.
+    pub(super) fn new(due: &'a Due, rows: &[DeliveryRow]) -> Self {
+        Self { due, rows: rows.iter().map(|row| (row.id.clone(), row.endpoint_id.clone())).collect() }
+    }
+
+    /// Leaves it to somebody else to let go of a delivery.
+    pub(super) fn hand_over(&mut self, id: &DeliveryId) {
+        self.rows.remove(id);
+    }
 }
 
 impl Drop for Holds<'_> {
     fn drop(&mut self) {
-        for (row, is_held) in &self.rows {
-            if *is_held {
-                self.due.release(row.endpoint_id.clone(), row.id.clone());
-            }
+        for (id, endpoint) in self.rows.drain() {
+            self.due.release(endpoint, id);
         }
     }
 }

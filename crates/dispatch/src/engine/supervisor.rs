@@ -1,7 +1,7 @@
 //! Starts and stops the shards of the engine as their ownership changes, and keeps what they share fresh: the endpoint
 //! table, and the due times of rows that were written elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use trunkline_journal::ownership::Owned;
-use trunkline_model::Shard;
+use trunkline_model::{EndpointId, LogSpacing, Shard};
 use trunkline_store::tables::{consumer, delivery};
 use trunkline_store::{Commit, Dialect, Fence, ReadError};
 
@@ -18,7 +18,7 @@ use super::due::Due;
 use super::health::Keeper;
 use super::planner::{End, Place, PlanError, Planner};
 use super::retrier::Retrier;
-use super::{CONSUMER, Shared, backoff};
+use super::{CONSUMER, Shared, backoff, probe, stats};
 
 /// How often the endpoint table is compared with the store.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
@@ -29,6 +29,9 @@ const SWEEP_SHARED: Duration = Duration::from_secs(1);
 
 /// How long stopping may take to write down how endpoints do.
 const LAST_NOTES: Duration = Duration::from_secs(1);
+
+/// A store that is not there ends the work on every shard.
+static RESTARTS: LogSpacing = LogSpacing::new();
 
 struct Running {
     fence: Fence,
@@ -44,6 +47,8 @@ pub(crate) async fn run(shared: Arc<Shared>, mut owned: watch::Receiver<Owned>, 
         () = load_endpoints(&shared) => {}
     }
     let health = AbortOnDropHandle::new(tokio::spawn(Keeper::new(Arc::clone(&shared)).run()));
+    let stats = AbortOnDropHandle::new(tokio::spawn(stats::keep(Arc::clone(&shared))));
+    let probes = AbortOnDropHandle::new(tokio::spawn(probe::keep(Arc::clone(&shared))));
     let upkeep = AbortOnDropHandle::new(tokio::spawn(keep_fresh(Arc::clone(&shared))));
     let mut running: BTreeMap<Shard, Running> = BTreeMap::new();
     loop {
@@ -75,10 +80,11 @@ pub(crate) async fn run(shared: Arc<Shared>, mut owned: watch::Receiver<Owned>, 
     for (_, at) in running {
         drop(at.task.await);
     }
-    drop((upkeep, health));
+    drop((upkeep, health, stats, probes));
     // What the last attempts said; the drain limit does not cover it.
     let keeper = Keeper::new(Arc::clone(&shared));
-    drop(tokio::time::timeout(LAST_NOTES, keeper.write(false)).await);
+    let last = async { tokio::join!(keeper.write(false), stats::fold(&shared)) };
+    drop(tokio::time::timeout(LAST_NOTES, last).await);
 }
 
 fn start_shard(shared: &Arc<Shared>, fence: &Fence, stop: &CancellationToken) -> Running {
@@ -106,8 +112,8 @@ async fn run_shard(shared: Arc<Shared>, fence: Fence, stop: CancellationToken, l
         };
         // A shard that worked for a while starts the waits anew.
         n_failures = if began.elapsed() > Duration::from_mins(1) { 1 } else { n_failures + 1 };
-        if n_failures.is_power_of_two() {
-            tracing::warn!(shard = fence.shard, n_failures, error = ?error, "dispatch of a shard begins again");
+        if let Some(n_restarts) = RESTARTS.note(std::time::Instant::now()) {
+            tracing::warn!(shard = fence.shard, n_failures, n_restarts, error = ?error, "dispatch of a shard begins again");
         }
         tokio::select! {
             () = lost.cancelled() => break,
@@ -176,9 +182,13 @@ async fn keep_fresh(shared: Arc<Shared>) {
     let every = if is_shared { SWEEP_SHARED } else { SWEEP_ALONE };
     let mut sweep_at = Instant::now() + every;
     let mut n_failures = 0_u32;
+    let mut ordered = shared.directory.current().ordered();
     loop {
         tokio::time::sleep(REFRESH_EVERY).await;
         let mut result = shared.directory.refresh().await.map(drop);
+        let now_ordered = shared.directory.current().ordered();
+        look_at_changed(&shared, &ordered, &now_ordered);
+        ordered = now_ordered;
         if sweep_at <= Instant::now() {
             let began = Instant::now();
             result = result.and(sweep(&shared).await);
@@ -192,6 +202,16 @@ async fn keep_fresh(shared: Arc<Shared>) {
                     tracing::warn!(n_failures, error = ?error, "endpoints or due deliveries not read");
                 }
             }
+        }
+    }
+}
+
+/// Looks at endpoints whose setting of order has changed: deliveries may wait in lines that are no more.
+fn look_at_changed(shared: &Shared, before: &BTreeSet<EndpointId>, after: &BTreeSet<EndpointId>) {
+    let now = shared.clock.now();
+    for endpoint in before.symmetric_difference(after) {
+        for due in shared.shards.read().values() {
+            due.note(endpoint, now);
         }
     }
 }

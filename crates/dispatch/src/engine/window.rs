@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use trunkline_model::{EndpointId, Seq, Timestamp};
-use trunkline_store::tables::delivery::DeliveryRow;
+use trunkline_store::tables::delivery::{DeliveryRow, UNJUDGED};
 
 use super::work::{Plan, held};
 
@@ -33,6 +33,8 @@ enum Slot {
     Spilled(Timestamp),
     /// The same, until the endpoint's breaker lets it go.
     Held(Timestamp),
+    /// To be stored as pending, and judged by the endpoint's filter before it is attempted.
+    Unjudged(Timestamp),
 }
 
 /// What happened to a reported row.
@@ -169,6 +171,16 @@ impl Window {
         }
     }
 
+    /// Leaves one delivery to be judged when it is attempted.
+    pub(crate) fn spill_unjudged(&mut self, plan: &Plan, index: usize, due_at: Timestamp) {
+        if let Some(slot @ Slot::Waiting) = self.slot(plan.ticket, index) {
+            *slot = Slot::Unjudged(due_at);
+            let at = (plan.ticket - self.first_ticket) as usize;
+            self.opens[at].n_waiting -= 1;
+            self.advance();
+        }
+    }
+
     /// When the oldest open event is `age` old.
     pub(crate) fn spill_at(&self, age: Duration) -> Option<Instant> {
         self.opens.get(self.n_settled).map(|open| open.planned_at + age)
@@ -229,6 +241,11 @@ impl Window {
                         Some(row)
                     }
                     Slot::Held(until) => Some(held(plan.row(index), until)),
+                    Slot::Unjudged(due_at) => Some(DeliveryRow {
+                        next_attempt_at: Some(due_at),
+                        reason: Some(UNJUDGED.to_owned()),
+                        ..plan.row(index)
+                    }),
                     Slot::Waiting => None,
                 }
             }));

@@ -1,15 +1,21 @@
 //! What travels between planner, lanes and retrier: a delivery to attempt, and the report of what came of it.
 
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use trunkline_model::{DeliveryId, EndpointId, EventRecord, Timestamp};
 use trunkline_store::tables::delivery::{AttemptOutcome, DeliveryRow, DeliveryState};
+use trunkline_store::tables::line;
 
+use super::due::Due;
 use crate::endpoint::WebhookFormat;
-use crate::retry::{self, RetrySchedule};
+use crate::retry::{self, RetrySchedule, Tried};
 use crate::sign;
 
 /// An event with the bodies made of it so far.
@@ -42,6 +48,8 @@ pub(crate) struct Plan {
 pub(crate) struct PlanTarget {
     pub(crate) id: DeliveryId,
     pub(crate) endpoint_id: EndpointId,
+    /// It waits in the line of its event's key and is never attempted from memory.
+    pub(crate) in_line: bool,
     progress: AtomicU8,
 }
 
@@ -50,8 +58,8 @@ const STARTED: u8 = 1;
 const WITHDRAWN: u8 = 2;
 
 impl PlanTarget {
-    pub(crate) fn new(endpoint_id: EndpointId) -> Self {
-        Self { id: DeliveryId::fresh(), endpoint_id, progress: AtomicU8::new(QUEUED) }
+    pub(crate) fn new(endpoint_id: EndpointId, in_line: bool) -> Self {
+        Self { id: DeliveryId::fresh(), endpoint_id, in_line, progress: AtomicU8::new(QUEUED) }
     }
 
     fn step(&self, to: u8) -> bool {
@@ -84,6 +92,7 @@ impl Plan {
             finished_at: None,
             n_attempts: 0,
             latest: None,
+            order_key: target.in_line.then(|| event.partition_key().to_owned()),
         }
     }
 }
@@ -100,6 +109,47 @@ pub(crate) enum Work {
 pub(crate) struct Stored {
     pub(crate) row: DeliveryRow,
     pub(crate) outgoing: Outgoing,
+    /// When its first attempt began, where that decides about the last.
+    pub(crate) first_at: Option<Timestamp>,
+    /// What comes next in its line.
+    pub(crate) run: Option<Box<Run>>,
+}
+
+/// How long after its load a run goes on: what the store says of it meanwhile is not looked at.
+const RUN_FOR: Duration = Duration::from_secs(1);
+
+/// Deliveries that stand behind one in its line, in order, each to be attempted once the one before it has ended.
+///
+/// They are held; dropping the run lets go of them.
+pub(crate) struct Run {
+    due: Arc<Due>,
+    loaded_at: Instant,
+    rest: VecDeque<Stored>,
+}
+
+impl Run {
+    /// `rest` is held and in the order of its line.
+    pub(crate) fn new(due: Arc<Due>, rest: VecDeque<Stored>) -> Self {
+        Self { due, loaded_at: Instant::now(), rest }
+    }
+
+    /// The next delivery, with what is behind it; `None` when there is none or the run is too old.
+    pub(crate) fn next(mut self: Box<Self>) -> Option<Stored> {
+        if self.loaded_at.elapsed() > RUN_FOR {
+            return None;
+        }
+        let next = self.rest.pop_front()?;
+        let run = (!self.rest.is_empty()).then_some(self);
+        Some(Stored { run, ..next })
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        for Stored { row, .. } in self.rest.drain(..) {
+            self.due.release(row.endpoint_id, row.id);
+        }
+    }
 }
 
 impl Work {
@@ -129,6 +179,14 @@ impl Work {
         match self {
             Self::Fresh { plan, index } => plan.targets[*index].progress.load(Ordering::Acquire) == WITHDRAWN,
             Self::Stored(_) => false,
+        }
+    }
+
+    /// Whether the endpoint's filter has not been asked yet.
+    pub(crate) fn is_unjudged(&self) -> bool {
+        match self {
+            Self::Fresh { .. } => false,
+            Self::Stored(stored) => line::is_unjudged(stored.row.reason.as_deref()),
         }
     }
 
@@ -169,8 +227,8 @@ pub(crate) struct Report {
 pub(crate) enum Finding {
     /// A request was made, or could not be made.
     Attempted(Box<Attempted>),
-    /// The endpoint is not there or not active; holds the reason.
-    Cancelled(&'static str),
+    /// The endpoint is not there or not active, or its filter refuses the event; holds the reason.
+    Cancelled(Cow<'static, str>),
     /// Nothing could be found out; to be tried again soon.
     Postponed,
     /// The endpoint's breaker has opened; to be tried again then.
@@ -180,38 +238,42 @@ pub(crate) enum Finding {
 /// One attempt with what decides about the next.
 pub(crate) struct Attempted {
     pub(crate) outcome: AttemptOutcome,
-    pub(crate) retry_after: Option<std::time::Duration>,
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) schedule: RetrySchedule,
     /// Why the delivery is not to be tried again if this attempt failed.
     pub(crate) give_up: Option<&'static str>,
 }
 
-/// Takes an attempt into its delivery: the row as it shall be afterwards.
-pub(crate) fn after_attempt(mut row: DeliveryRow, attempted: Attempted) -> DeliveryRow {
+/// Why a delivery is exhausted that held up its key.
+pub(crate) const BLOCKED_TOO_LONG: &str = "blocked too long";
+
+/// Takes an attempt into its delivery: the row as it shall be afterwards. `first_at` is when the delivery's first attempt
+/// began, if that was another one.
+pub(crate) fn after_attempt(
+    mut row: DeliveryRow,
+    attempted: Attempted,
+    first_at: Option<Timestamp>,
+) -> DeliveryRow {
     let Attempted { outcome, retry_after, schedule, give_up } = attempted;
-    let ended_at =
-        outcome.started_at.plus(std::time::Duration::from_micros(outcome.duration_us.unsigned_abs()));
+    let ended_at = outcome.started_at.plus(Duration::from_micros(outcome.duration_us.unsigned_abs()));
     row.n_attempts += 1;
     row.reason = None;
-    let n_attempts = u32::try_from(row.n_attempts).unwrap_or(u32::MAX);
+    row.next_attempt_at = None;
     row.state = if outcome.error_class.is_none() {
         DeliveryState::Succeeded
     } else if let Some(reason) = give_up {
         row.reason = Some(reason.to_owned());
         DeliveryState::Cancelled
-    } else if schedule.is_exhausted(n_attempts) {
-        DeliveryState::Exhausted
     } else {
-        DeliveryState::Pending
+        let n_attempts = u32::try_from(row.n_attempts).unwrap_or(u32::MAX);
+        let tried = Tried { n_attempts, first_at: first_at.unwrap_or(outcome.started_at), ended_at };
+        row.next_attempt_at = schedule.next_at(tried, retry::roll(row.id.as_str(), n_attempts), retry_after);
+        if row.next_attempt_at.is_some() { DeliveryState::Pending } else { DeliveryState::Exhausted }
     };
-    if row.state == DeliveryState::Pending {
-        let wait = schedule.delay(n_attempts, retry::roll(row.id.as_str(), n_attempts), retry_after);
-        row.next_attempt_at = Some(ended_at.plus(wait));
-        row.finished_at = None;
-    } else {
-        row.next_attempt_at = None;
-        row.finished_at = Some(ended_at);
+    if row.state == DeliveryState::Exhausted && schedule.is_lasting() {
+        row.reason = Some(BLOCKED_TOO_LONG.to_owned());
     }
+    row.finished_at = row.state.is_terminal().then_some(ended_at);
     row.latest = Some(outcome);
     row
 }

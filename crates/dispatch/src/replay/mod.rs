@@ -37,13 +37,15 @@ mod standing;
 use std::time::Duration;
 
 pub use runner::{ReplayOptions, run};
-pub use select::{ESTIMATE_EVENTS, Estimate, Scope, Wanted, estimate, planned_to};
+pub use select::{ESTIMATE_FOR, Estimate, Scope, Wanted, estimate, planned_to};
 pub use standing::{SkipReason, Standing, Unplanned};
 
 /// How far ahead of time a job makes deliveries; up to as much again in one step.
 pub const HORIZON: Duration = Duration::from_secs(10);
 /// Deliveries a second when a job does not say.
 pub const DEFAULT_RATE: i64 = 100;
+/// Jobs of one tenant that may run or wait for their turn.
+pub const MAX_RUNNING: i64 = 20;
 /// The most deliveries a second that a job may ask for.
 pub const MAX_RATE: i64 = 10_000;
 

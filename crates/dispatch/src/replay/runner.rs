@@ -10,15 +10,17 @@ use trunkline_connect::EgressPolicy;
 use trunkline_journal::Journal;
 use trunkline_journal::ownership::Ownership;
 use trunkline_model::{DeliveryId, Pattern, Shard, Timestamp};
-use trunkline_store::tables::delivery::{DeliveryRow, DeliveryState};
+use trunkline_store::tables::delivery::{DeliveryRow, DeliveryState, UNJUDGED};
 use trunkline_store::tables::event::EventPlace;
-use trunkline_store::tables::replay::{ReplayRow, ReplayState, replay_list_turns, replay_step};
+use trunkline_store::tables::replay::{
+    ReplayRow, ReplayState, replay_count_all_running, replay_list_turns, replay_step,
+};
 use trunkline_store::{Commit, CommitError, Fence, ReadError};
 
 use super::HORIZON;
 use super::select::{Pick, Picked, Scope, Wanted};
 use crate::Dispatcher;
-use crate::endpoint::{DeliveryDefaults, EndpointDirectory, EndpointTable};
+use crate::endpoint::{DeliveryDefaults, EndpointDirectory, EndpointTable, Outlets};
 
 /// The shard whose owner works on jobs.
 const SHARD: Shard = 0;
@@ -32,23 +34,26 @@ pub struct ReplayOptions {
     pub ownership: Ownership,
     /// The engine of this node, told of what was made; without it, its sweep finds it before long.
     pub dispatcher: Option<Dispatcher>,
+    /// Which URLs may be sent to: the engine's own policy, or the log speaks of endpoints that are in order.
+    pub egress: EgressPolicy,
     /// How often it looks for jobs when there is none.
     pub look_every: Duration,
 }
 
 impl ReplayOptions {
     /// Options with the usual pace.
-    pub const fn new(journal: Journal, ownership: Ownership, dispatcher: Option<Dispatcher>) -> Self {
-        Self { journal, ownership, dispatcher, look_every: Duration::from_millis(500) }
+    pub fn new(journal: Journal, ownership: Ownership, dispatcher: Option<Dispatcher>) -> Self {
+        let (egress, look_every) = (EgressPolicy::default(), Duration::from_millis(500));
+        Self { journal, ownership, dispatcher, egress, look_every }
     }
 }
 
 /// Works on jobs until `stop`. Whatever it is at when it is ended, the next run goes on from the last commit.
 pub fn run(options: ReplayOptions, stop: CancellationToken) -> JoinHandle<()> {
-    let ReplayOptions { journal, ownership, dispatcher, look_every } = options;
+    let ReplayOptions { journal, ownership, dispatcher, egress, look_every } = options;
     // Only patterns and the switch are asked for here; what is sent, and where to, is the engine's affair.
-    let directory =
-        EndpointDirectory::new(journal.store().clone(), DeliveryDefaults::default(), EgressPolicy::default());
+    let outlets = Outlets::only(&egress);
+    let directory = EndpointDirectory::new(journal.store().clone(), DeliveryDefaults::default(), outlets);
     let runner = Runner { journal, ownership, dispatcher, directory };
     tokio::spawn(async move {
         tokio::select! {
@@ -89,6 +94,9 @@ impl Runner {
         let mut n_failures = 0_u32;
         loop {
             // Fails when the lease keeper has ended; then there is nothing to do any more.
+            if !owned.borrow().contains_key(&SHARD) {
+                self.show_running(0);
+            }
             let fence = match owned.wait_for(|owned| owned.contains_key(&SHARD)).await {
                 Ok(owned) => owned.get(&SHARD).cloned(),
                 Err(_) => return,
@@ -117,8 +125,10 @@ impl Runner {
     async fn round(&self, fence: &Fence) -> Result<Step, StepError> {
         let jobs = replay_list_turns(self.journal.store()).await?;
         if jobs.is_empty() {
+            self.show_running(0);
             return Ok(Step::Waiting);
         }
+        self.show_running(replay_count_all_running(self.journal.store()).await?);
         self.directory.refresh().await?;
         let endpoints = self.directory.current();
         let (mut outcome, mut failed) = (Step::Waiting, None);
@@ -164,8 +174,15 @@ impl Runner {
         self.commit(job, &after, fence, deliveries).await
     }
 
+    fn show_running(&self, n: i64) {
+        if let Some(dispatcher) = &self.dispatcher {
+            dispatcher.metrics().set_replays_running(n);
+        }
+    }
+
     fn tell(&self, deliveries: &[DeliveryRow]) {
         let Some(dispatcher) = &self.dispatcher else { return };
+        dispatcher.metrics().count_replayed(deliveries.len());
         for delivery in deliveries {
             let at = delivery.next_attempt_at.unwrap_or(delivery.created_at);
             dispatcher.delivery_added(delivery.shard, &delivery.endpoint_id, at);
@@ -272,11 +289,12 @@ fn delivery(job: &ReplayRow, pick: Pick, now: Timestamp, due_at: Timestamp) -> D
         event_id: pick.event_id,
         event_type: pick.event_type,
         state: DeliveryState::Pending,
-        reason: None,
+        reason: pick.is_unjudged.then(|| UNJUDGED.to_owned()),
         created_at: now,
         next_attempt_at: Some(due_at),
         finished_at: None,
         n_attempts: 0,
         latest: None,
+        order_key: pick.order_key,
     }
 }

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use trunkline_model::{EndpointId, EventId, EventType, Pattern, Seq, Shard, Tenant, Timestamp};
+use trunkline_model::{EndpointId, EventId, EventRecord, EventType, Pattern, Seq, Shard, Tenant, Timestamp};
 use trunkline_store::tables::consumer::cursor_list;
 use trunkline_store::tables::delivery::{DeliveryStub, OwedEvent, OwedFilter, OwedPage, delivery_list_owed};
 use trunkline_store::tables::event::{EventPlace, event_at};
 use trunkline_store::{ReadError, Store};
 
 use super::standing::{Standing, is_test};
-use crate::endpoint::{Endpoint, EndpointTable, select};
-use crate::engine::{CONSUMER, OWN_SOURCE};
+use crate::endpoint::{Endpoint, EndpointTable, Judgement};
+use crate::engine::{CONSUMER, OWN_SOURCE, recipients, told_of};
 use crate::sign::body;
 
 /// What is sent again.
@@ -65,6 +66,10 @@ pub(super) struct Pick {
     pub(super) place: EventPlace,
     pub(super) event_id: EventId,
     pub(super) event_type: EventType,
+    /// The line it waits in, where the endpoint asks for order.
+    pub(super) order_key: Option<String>,
+    /// The endpoint's filter takes its time: it is asked before the attempt.
+    pub(super) is_unjudged: bool,
 }
 
 impl Pick {
@@ -74,6 +79,8 @@ impl Pick {
             place: event.place,
             event_id: event.id.clone(),
             event_type: event.event_type.clone(),
+            order_key: endpoint.policy.ordered.then(|| event.order_key().to_owned()),
+            is_unjudged: false,
         }
     }
 }
@@ -197,30 +204,32 @@ impl Scope {
     ) -> Result<(), ReadError> {
         let record = event_at(store, event.place.shard, event.place.seq).await?;
         for endpoint in unsure {
-            let lets_through = record.as_ref().is_some_and(|record| {
-                let matches = [Arc::clone(&endpoint)].into();
-                let found = select(matches, &record.event, |format| body(&record.event, format));
-                !found.endpoints.is_empty() && found.failed.is_empty()
-            });
-            if lets_through {
-                picked.picks.push(Pick::new(event, &endpoint));
-            } else {
-                picked.n_skipped += 1;
+            let judgement = record.as_ref().map_or(Judgement::Unwanted, |record| judge(&endpoint, record));
+            match judgement {
+                Judgement::Wanted => picked.picks.push(Pick::new(event, &endpoint)),
+                Judgement::Open => {
+                    picked.picks.push(Pick { is_unjudged: true, ..Pick::new(event, &endpoint) });
+                }
+                Judgement::Unwanted | Judgement::Failed(_) => picked.n_skipped += 1,
             }
         }
         Ok(())
     }
 
-    /// The active endpoints that an event may go to: those that want its type, and those it was owed to.
+    /// The active endpoints that an event may go to: those that want its type, and those it was owed to. Never the one
+    /// that it tells of.
     fn candidates(&self, event: &OwedEvent, endpoints: &EndpointTable) -> Vec<Arc<Endpoint>> {
+        let told_of = told_of(&event.source, event.subject.as_deref());
         let usable = |id: &EndpointId| {
             let endpoint = endpoints.get(id)?;
-            (endpoint.active && endpoint.tenant == self.tenant).then(|| Arc::clone(endpoint))
+            let is_usable =
+                endpoint.active && endpoint.tenant == self.tenant && told_of != Some(endpoint.id.as_str());
+            is_usable.then(|| Arc::clone(endpoint))
         };
         if let Some(id) = &self.endpoint_id {
             return usable(id).into_iter().collect();
         }
-        let matching = endpoints.matching(&self.tenant, &event.event_type);
+        let matching = recipients(endpoints, &self.tenant, &event.event_type, told_of);
         let mut all: BTreeMap<EndpointId, Arc<Endpoint>> =
             matching.iter().map(|endpoint| (endpoint.id.clone(), Arc::clone(endpoint))).collect();
         for delivery in &event.deliveries {
@@ -232,6 +241,15 @@ impl Scope {
         }
         all.into_values().collect()
     }
+}
+
+/// Whether channels and filter of an endpoint let an event through, as far as that can be said on the spot.
+fn judge(endpoint: &Endpoint, record: &EventRecord) -> Judgement {
+    if !endpoint.takes_channels_of(&record.event) {
+        return Judgement::Unwanted;
+    }
+    let found = endpoint.expressions.wants_briefly(&body(&record.event, endpoint.format));
+    found.map_or(Judgement::Open, Judgement::from)
 }
 
 /// How far dispatch has come in each shard.
@@ -248,7 +266,7 @@ pub async fn planned_to(store: &Store) -> Result<HashMap<Shard, Seq>, ReadError>
 pub struct Estimate {
     /// Events looked at.
     pub n_scanned: i64,
-    /// Deliveries it would make of them.
+    /// Deliveries it would make of them. Filters that take long are not asked for this count, and may still say no.
     pub n_planned: i64,
     /// Pairs it would leave alone.
     pub n_skipped: i64,
@@ -258,10 +276,10 @@ pub struct Estimate {
     pub is_complete: bool,
 }
 
-/// The most events that an estimate looks at.
-pub const ESTIMATE_EVENTS: i64 = 10_000;
+/// How long an estimate looks at events: some hundred thousand of them.
+pub const ESTIMATE_FOR: Duration = Duration::from_secs(10);
 
-/// Counts what a job would do, without doing it. Looks at no more than [`ESTIMATE_EVENTS`] events or a few more.
+/// Counts what a job would do, without doing it, for [`ESTIMATE_FOR`] at most.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -273,7 +291,8 @@ pub async fn estimate(
     let mut estimate =
         Estimate { n_scanned: 0, n_planned: 0, n_skipped: 0, counted_until: scope.since, is_complete: false };
     let mut after = None;
-    while !estimate.is_complete && estimate.n_scanned < ESTIMATE_EVENTS {
+    let ends_at = Instant::now() + ESTIMATE_FOR;
+    while !estimate.is_complete && Instant::now() < ends_at {
         let picked = scope.pick(store, endpoints, after, usize::MAX).await?;
         estimate.n_scanned += picked.n_scanned;
         estimate.n_planned += picked.picks.len() as i64;

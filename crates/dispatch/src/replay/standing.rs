@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use trunkline_model::{EventType, Seq, Timestamp};
 use trunkline_store::tables::delivery::{DeliveryState, DeliveryStub};
 
-use crate::endpoint::Endpoint;
-use crate::engine::{TEST_SOURCE, TEST_TYPE};
+use crate::engine::{FILTERED, TEST_SOURCE, TEST_TYPE};
 
 /// Where one event stands with one endpoint. Several deliveries of a pair count as one: a success is a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -27,8 +26,10 @@ impl Standing {
     pub fn of<'a>(
         deliveries: impl IntoIterator<Item = &'a DeliveryStub>,
     ) -> (Self, Option<&'a DeliveryStub>) {
+        // What the endpoint's filter refused is no delivery, whenever it was asked.
+        let is_one = |delivery: &&DeliveryStub| delivery.reason.as_deref() != Some(FILTERED);
         // Of several in the same standing the youngest tells most.
-        let best = deliveries.into_iter().max_by_key(|delivery| {
+        let best = deliveries.into_iter().filter(is_one).max_by_key(|delivery| {
             let rank = match delivery.state {
                 DeliveryState::Succeeded => 2,
                 DeliveryState::Pending => 1,
@@ -80,20 +81,24 @@ pub struct Unplanned<'a> {
     pub planned_to: Seq,
     /// When the endpoint was made.
     pub endpoint_created_at: Timestamp,
+    /// Whether its patterns select the type, as they are now.
+    pub is_selected: bool,
+    /// Whether it is active now.
+    pub is_active: bool,
 }
 
 impl Unplanned<'_> {
     /// Why there is no delivery to this endpoint.
-    pub fn reason(&self, endpoint: &Endpoint) -> SkipReason {
+    pub fn reason(&self) -> SkipReason {
         if is_test(self.event_type, self.source) {
             SkipReason::Test
-        } else if !endpoint.wants(self.event_type) {
+        } else if !self.is_selected {
             SkipReason::NoMatch
         } else if self.seq > self.planned_to {
             SkipReason::NotPlannedYet
         } else if self.recorded_at < self.endpoint_created_at {
             SkipReason::CreatedLater
-        } else if endpoint.active {
+        } else if self.is_active {
             SkipReason::Filtered
         } else {
             SkipReason::Disabled

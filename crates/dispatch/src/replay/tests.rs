@@ -8,9 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Version};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use trunkline_connect::{
-    BoxFuture, EgressPolicy, OutboundRequest, OutboundResponse, SendError, Timings, Transport,
-};
+use trunkline_connect::{BoxFuture, OutboundRequest, OutboundResponse, SendError, Timings, Transport};
 use trunkline_journal::Journal;
 use trunkline_journal::ownership::{self, Ownership, OwnershipOptions};
 use trunkline_model::{DeliveryId, EndpointId, Pattern, ReplayId, SystemClock};
@@ -25,7 +23,7 @@ use trunkline_testkit::{TestStore, for_each_store};
 
 use super::*;
 use crate::endpoint::{
-    DeliveryDefaults, EndpointDirectory, EndpointSecrets, EndpointSettings, generate_secret,
+    DeliveryDefaults, EndpointDirectory, EndpointSecrets, EndpointSettings, Outlets, generate_secret,
 };
 use crate::engine::CONSUMER;
 use crate::{Dispatcher, DispatcherOptions};
@@ -44,7 +42,7 @@ impl Transport for Yes {
                 truncated: false,
                 timings: Timings::default(),
                 peer: None,
-                reused: true,
+                opened: None,
             })
         })
     }
@@ -144,6 +142,7 @@ impl Rig {
             finished_at: None,
             n_attempts: 1,
             latest: None,
+            order_key: None,
         };
         self.store.commit(Commit::deliveries(vec![row])).await.unwrap();
     }
@@ -287,7 +286,7 @@ fn an_estimate_is_what_the_job_does() {
             until: rig.journal.now().plus(Duration::from_millis(1)),
         };
         let defaults = DeliveryDefaults::default();
-        let directory = EndpointDirectory::new(rig.store.clone(), defaults, EgressPolicy::default());
+        let directory = EndpointDirectory::new(rig.store.clone(), defaults, Outlets::default());
         directory.refresh().await.unwrap();
         let found = estimate(&rig.store, &scope, &directory.current()).await.unwrap();
         assert_eq!((found.n_scanned, found.n_planned, found.n_skipped), (16, 12, 1));

@@ -15,10 +15,12 @@ use bytes::Bytes;
 use http::HeaderValue;
 use ring::digest;
 use trunkline_model::cloudevents::{self, ObjectWriter};
-use trunkline_model::{Data, Event};
+use trunkline_model::event::ExtensionValue;
+use trunkline_model::{Data, Event, EventType};
 
 use super::hex;
 use crate::endpoint::WebhookFormat;
+use crate::engine::is_test;
 
 /// The longest event id that is sent as it is.
 const MAX_PLAIN_ID: usize = 128;
@@ -41,11 +43,27 @@ pub fn webhook_id(event: &Event) -> Cow<'_, str> {
     Cow::Owned(format!("evt_{}", hex(digest.as_ref().get(..16).unwrap_or_default())))
 }
 
+/// The extension attribute of a test that names the type which its receiver sees.
+pub(crate) const SHOWN_TYPE: &str = "showntype";
+
+/// An event as its receiver sees it: a test can stand for an event of another type.
+pub(crate) fn presented(event: &Event) -> Cow<'_, Event> {
+    let shown = match event.extensions.get(SHOWN_TYPE) {
+        Some(ExtensionValue::String(shown)) if is_test(event) => EventType::parse(shown).ok(),
+        _ => None,
+    };
+    let Some(event_type) = shown else { return Cow::Borrowed(event) };
+    let mut presented = Event { event_type, ..event.clone() };
+    presented.extensions.remove(SHOWN_TYPE);
+    Cow::Owned(presented)
+}
+
 /// The body of an event in a format. The same event gives the same bytes.
 pub fn body(event: &Event, format: WebhookFormat) -> Bytes {
+    let event = presented(event);
     match format {
-        WebhookFormat::Standard => standard_body(event).into(),
-        WebhookFormat::CloudEvents => cloudevents::to_structured(event).into(),
+        WebhookFormat::Standard => standard_body(&event).into(),
+        WebhookFormat::CloudEvents => cloudevents::to_structured(&event).into(),
     }
 }
 

@@ -120,7 +120,7 @@ impl SigningKey {
         if !is_fit {
             return Err(InvalidSecret::Text);
         }
-        Ok(Self { kind: Kind::Hmac(hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes())), expires_at })
+        Ok(Self { kind: Kind::Hmac(hmac::Key::new(format.digest(), text.as_bytes())), expires_at })
     }
 
     /// Whether deliveries are still signed with it.

@@ -24,7 +24,11 @@ use ring::hmac;
 use serde::{Deserialize, Serialize};
 use trunkline_model::Timestamp;
 
+use self::convoy::Encoding;
+
 pub use body::{body, content_type, webhook_id};
+
+pub(crate) use body::{SHOWN_TYPE, presented};
 pub use key::{InvalidSecret, SignatureVersion, SigningKey, TEXT_SECRET_CHARS, check_secret_text};
 pub use standard::signature;
 
@@ -43,6 +47,12 @@ pub enum SignatureFormat {
     Convoy,
     /// Convoy's simple form: `x-convoy-signature: <hex>` over the body.
     ConvoySimple,
+    /// The same in base64.
+    ConvoySimpleBase64,
+    /// Convoy's simple form with SHA-512, hexadecimal.
+    ConvoySimpleSha512,
+    /// The same in base64.
+    ConvoySimpleSha512Base64,
     /// Outpost's default: `x-outpost-signature: v0=<hex>` over the body.
     Outpost,
     /// Hook0's: `x-hook0-signature: t=…,h=…,v0=<hex>,v1=<hex>`.
@@ -53,11 +63,14 @@ pub enum SignatureFormat {
 
 impl SignatureFormat {
     /// Every format.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Standard,
         Self::Svix,
         Self::Convoy,
         Self::ConvoySimple,
+        Self::ConvoySimpleBase64,
+        Self::ConvoySimpleSha512,
+        Self::ConvoySimpleSha512Base64,
         Self::Outpost,
         Self::Hook0,
         Self::Stripe,
@@ -70,6 +83,9 @@ impl SignatureFormat {
             Self::Svix => "svix",
             Self::Convoy => "convoy",
             Self::ConvoySimple => "convoy_simple",
+            Self::ConvoySimpleBase64 => "convoy_simple_base64",
+            Self::ConvoySimpleSha512 => "convoy_simple_sha512",
+            Self::ConvoySimpleSha512Base64 => "convoy_simple_sha512_base64",
             Self::Outpost => "outpost",
             Self::Hook0 => "hook0",
             Self::Stripe => "stripe",
@@ -79,6 +95,14 @@ impl SignatureFormat {
     /// The format with a name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.as_str() == name)
+    }
+
+    /// The digest of its HMACs.
+    pub(crate) fn digest(self) -> hmac::Algorithm {
+        match self {
+            Self::ConvoySimpleSha512 | Self::ConvoySimpleSha512Base64 => hmac::HMAC_SHA512,
+            _ => hmac::HMAC_SHA256,
+        }
     }
 
     /// Whether the key is the secret's text as it stands. Otherwise it is what the text encodes.
@@ -116,12 +140,44 @@ pub fn sign(headers: &mut HeaderMap, message: &Message<'_>, format: SignatureFor
         SignatureFormat::Standard => standard::write(headers, &call),
         SignatureFormat::Svix => svix::write(headers, &call),
         SignatureFormat::Convoy => convoy::write_advanced(headers, &call),
-        SignatureFormat::ConvoySimple => convoy::write_simple(headers, &call),
+        SignatureFormat::ConvoySimple | SignatureFormat::ConvoySimpleSha512 => {
+            convoy::write_simple(headers, &call, Encoding::Hex);
+        }
+        SignatureFormat::ConvoySimpleBase64 | SignatureFormat::ConvoySimpleSha512Base64 => {
+            convoy::write_simple(headers, &call, Encoding::Base64);
+        }
         SignatureFormat::Outpost => outpost::write(headers, &call),
         SignatureFormat::Hook0 => hook0::write(headers, &call),
         SignatureFormat::Stripe => stripe::write(headers, &call),
     }
 }
+
+/// The form of a signature header's value, with names in place of what only the key can make:
+/// `t=1769860800,v1=<hex>`, `v1,<base64> v1a,<base64>`.
+pub fn form(value: &str) -> String {
+    let named = |token: &str| {
+        let (label, digest) = match token.split_once('=') {
+            Some((label, digest)) if label.len() <= MAX_LABEL => (format!("{label}="), digest),
+            _ => (String::new(), token),
+        };
+        let is_hex = !digest.is_empty() && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let digest = match digest.len() {
+            0..MIN_DIGEST => digest,
+            _ if is_hex => "<hex>",
+            _ => "<base64>",
+        };
+        format!("{label}{digest}")
+    };
+    value
+        .split(' ')
+        .map(|part| part.split(',').map(named).collect::<Vec<_>>().join(","))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The longest name that stands before a `=`, and the shortest digest: a 256-bit one in base64.
+const MAX_LABEL: usize = 4;
+const MIN_DIGEST: usize = 43;
 
 impl<'a> Call<'a> {
     fn live_keys(&self) -> impl Iterator<Item = &'a SigningKey> {

@@ -116,6 +116,20 @@ fn convoy_signatures() {
     let simple = signed(SignatureFormat::ConvoySimple, TEXTS);
     let expect = "17b5b4699d1340529afddb7e26b7fe2e7ba5611fbcd14d8a81ec44f9e57740fb";
     assert_eq!(simple["x-convoy-signature"], expect);
+    for (format, expect) in [
+        (SignatureFormat::ConvoySimpleBase64, "F7W0aZ0TQFKa/dt+Jrf+LnulYR+80U2KgexE+eV3QPs="),
+        (
+            SignatureFormat::ConvoySimpleSha512,
+            "257612aa531e811c1b90baec475ee36268ec3482c231807019f809eb14110b9d\
+             4125439c9011eaffb49d84436fd575b484d4361a3f58ed87f319e425dd5b9d5c",
+        ),
+        (
+            SignatureFormat::ConvoySimpleSha512Base64,
+            "JXYSqlMegRwbkLrsR17jYmjsNILCMYBwGfgJ6xQRC51BJUOckBHq/7SdhENv1XW0hNQ2Gj9Y7YfzGeQl3VudXA==",
+        ),
+    ] {
+        assert_eq!(signed(format, TEXTS)["x-convoy-signature"], expect, "{}", format.as_str());
+    }
 }
 
 #[test]
@@ -285,4 +299,29 @@ fn signs_with_every_live_key() {
     sign(&mut headers, &message, SignatureFormat::Standard, &keys);
     let of = |key| signature(key, "evt_1", "1000", b"{}");
     assert_eq!(headers["webhook-signature"], format!("{} {}", of(&keys[0]), of(&keys[1])));
+}
+
+#[test]
+fn the_form_of_a_signature_names_what_it_leaves_out() {
+    use SignatureFormat as F;
+
+    let check = |format, secret: &str, name: &str, expect: &str| {
+        let keys = [SigningKey::of_format(&Secret::new(secret), None, format).unwrap()];
+        let now = Timestamp::from_secs(1_769_860_800);
+        let mut headers = HeaderMap::new();
+        sign(&mut headers, &Message { id: "evt_1", event_type: "a.b", body: b"{}", now }, format, &keys);
+        assert_eq!(form(headers[name].to_str().unwrap()), expect, "{format:?}");
+    };
+    let symmetric = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    let text = "secret-of-theirs";
+    check(F::Standard, symmetric, "webhook-signature", "v1,<base64>");
+    check(F::Standard, PRIVATE, "webhook-signature", "v1a,<base64>");
+    check(F::Svix, symmetric, "svix-signature", "v1,<base64>");
+    check(F::Convoy, text, "x-convoy-signature", "t=1769860800,v1=<hex>");
+    check(F::ConvoySimple, text, "x-convoy-signature", "<hex>");
+    check(F::Outpost, text, "x-outpost-signature", "v0=<hex>");
+    let hook0 = "t=1769860800,h=x-event-id x-event-type,v0=<hex>,v1=<hex>";
+    check(F::Hook0, text, "x-hook0-signature", hook0);
+    check(F::Stripe, text, "stripe-signature", "t=1769860800,v1=<hex>");
+    assert_eq!(form("v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw= v1a,x"), "v1,<base64> v1a,x");
 }

@@ -62,6 +62,8 @@ pub(crate) trait Attempt: Send + Sync + 'static {
     fn run(&self, job: Job, watch: Watch) -> impl Future<Output = Effect> + Send;
     /// Called when the number of open attempts changes.
     fn in_flight(&self, n: usize);
+    /// Called when the number of endpoints whose breaker is open changes.
+    fn breakers_open(&self, n: usize);
 }
 
 /// The caps.
@@ -122,6 +124,8 @@ struct State {
     /// Timers to be started once the lock is free: when which lane may go on.
     timers: Vec<(Instant, usize)>,
     in_flight: usize,
+    /// Lanes whose breaker is open, or waits for the outcome of a probe.
+    n_shut: usize,
     is_closed: bool,
 }
 
@@ -212,6 +216,11 @@ impl<A: Attempt> Lanes<A> {
         Arc::new(Self { attempt, limits, clock, state: Mutex::default() })
     }
 
+    /// What attempts are made with.
+    pub(crate) fn attempt(&self) -> &A {
+        &self.attempt
+    }
+
     /// Queues a job; `policy` is the lane's from now on. Refuses it when the queue for fresh ones is full or too slow,
     /// when the breaker is open, and when the lanes are closed.
     pub(crate) fn push(self: &Arc<Self>, job: Job, policy: LanePolicy) -> Result<(), Refused> {
@@ -293,7 +302,9 @@ impl<A: Attempt> Lanes<A> {
     pub(crate) fn reset(&self, endpoint: &EndpointId) {
         let mut state = self.state.lock();
         if let Some(index) = state.index.get(endpoint).copied() {
+            let was_shut = state.lanes[index].breaker.open_until().is_some();
             state.lanes[index].breaker.succeed();
+            self.count_shut(&mut state, was_shut, false);
         }
     }
 
@@ -311,13 +322,23 @@ impl<A: Attempt> Lanes<A> {
         let mut state = self.state.lock();
         state.in_flight -= 1;
         let lane = &mut state.lanes[index];
+        let was_shut = lane.breaker.open_until().is_some();
         let opened = lane.end(effect, watch, self.limits.breaker, &*self.clock);
+        let is_shut = lane.breaker.open_until().is_some();
         let handed_back = opened.map(|until| {
             tracing::info!(endpoint.id = %lane.id(), %until, "circuit open");
             (until, lane.take_all())
         });
+        self.count_shut(&mut state, was_shut, is_shut);
         state.mark(index, &*self.clock);
         Turn { handed_back, ..self.turn(&mut state) }
+    }
+
+    fn count_shut(&self, state: &mut State, was_shut: bool, is_shut: bool) {
+        if was_shut != is_shut {
+            state.n_shut = if is_shut { state.n_shut + 1 } else { state.n_shut.saturating_sub(1) };
+            self.attempt.breakers_open(state.n_shut);
+        }
     }
 
     fn turn(&self, state: &mut State) -> Turn {

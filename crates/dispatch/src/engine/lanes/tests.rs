@@ -12,6 +12,7 @@ struct Scripted {
     gate: watch::Receiver<bool>,
     is_healed: watch::Receiver<bool>,
     watched: mpsc::UnboundedSender<Watch>,
+    n_shut: watch::Sender<usize>,
 }
 
 impl Attempt for Scripted {
@@ -25,6 +26,10 @@ impl Attempt for Scripted {
     }
 
     fn in_flight(&self, _: usize) {}
+
+    fn breakers_open(&self, n: usize) {
+        self.n_shut.send_replace(n);
+    }
 }
 
 struct Setup {
@@ -34,6 +39,7 @@ struct Setup {
     clock: Arc<ManualClock>,
     watched: mpsc::UnboundedReceiver<Watch>,
     reports: mpsc::UnboundedSender<Report>,
+    n_shut: watch::Receiver<usize>,
     came: mpsc::UnboundedReceiver<Report>,
 }
 
@@ -49,7 +55,7 @@ fn plan(endpoint: &str) -> Arc<Plan> {
         ticket: 0,
         outgoing: Outgoing::new(record),
         planned_at: Timestamp::default(),
-        targets: vec![PlanTarget::new(EndpointId::from_text(endpoint))],
+        targets: vec![PlanTarget::new(EndpointId::from_text(endpoint), false)],
     })
 }
 
@@ -70,9 +76,10 @@ impl Setup {
         };
         let limits = LaneLimits { in_flight_total: total, fresh_per_lane: 4, breaker };
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_secs(1_000)));
-        let attempt = Scripted { gate: is_open, is_healed, watched: tell };
+        let (count_shut, n_shut) = watch::channel(0);
+        let attempt = Scripted { gate: is_open, is_healed, watched: tell, n_shut: count_shut };
         let lanes = Lanes::new(attempt, limits, Arc::clone(&clock) as Arc<dyn Clock>);
-        Self { lanes, gate, heal, clock, watched, reports, came }
+        Self { lanes, gate, heal, clock, watched, reports, n_shut, came }
     }
 
     fn push_plan(&self, plan: &Arc<Plan>, policy: LanePolicy) -> Result<(), Refused> {
@@ -168,6 +175,7 @@ async fn an_open_breaker_hands_back_and_lets_one_probe_through() {
     assert!(matches!(found[2], Finding::Held(again) if again == until));
     assert_eq!(setup.push("bad", 50), Err(Refused { until: Some(until) }));
     assert_eq!(setup.lanes.load(&id, 5), Load::Shut { until });
+    assert_eq!(*setup.n_shut.borrow(), 1);
 
     setup.clock.advance(Duration::from_secs(7));
     assert_eq!(setup.lanes.load(&id, 5), Load::Probes);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use trunkline_model::{Event, EventId};
 use trunkline_store::tables::endpoint::EndpointRow;
-use trunkline_store::tables::endpoint_health::{EndpointHealthRow, endpoint_health_get};
+use trunkline_store::tables::endpoint_health::{EndpointHealthRow, endpoint_health_get, endpoint_health_put};
 use trunkline_store::tables::event::EventFilter;
 
 use super::*;
@@ -172,6 +172,50 @@ fn an_open_breaker_spends_nothing_and_closes_by_a_probe() {
 }
 
 #[test]
+fn a_large_backlog_behind_an_open_breaker_does_not_spin() {
+    for_each_store(async |home| {
+        let rig = Rig::new(home).await;
+        let down = rig.endpoint("/down", &["order.*"], fast()).await;
+        rig.net.script(|_| Reply::Status(500));
+        let ids = rig.emit_about("order.paid", 3, "the same").await;
+        let limits = EngineLimits { failures_to_open: 3, cool_down: Duration::from_hours(1), ..watchful() };
+        let limits = EngineLimits { cool_down_max: Duration::from_hours(1), ..limits };
+        let engine = rig.start(limits);
+        rig.until("the breaker is open", async || engine.shared.metrics.n_breakers_open() == 1).await;
+        rig.until("all wait", async || {
+            let rows = rig.deliveries().await;
+            rows.len() == 3 && rows.iter().all(|row| row.reason.is_some())
+        })
+        .await;
+        let model = rig.deliveries().await.remove(0);
+        let now = rig.journal.now();
+        let pending = (0..2500).map(|_| delivery::DeliveryRow {
+            id: trunkline_model::DeliveryId::fresh(),
+            reason: None,
+            next_attempt_at: Some(now),
+            n_attempts: 0,
+            latest: None,
+            ..model.clone()
+        });
+        rig.store.commit(Commit::deliveries(pending.collect())).await.unwrap();
+        let n_overdue =
+            async || delivery::delivery_count_stuck(&rig.store, now.plus(Duration::from_secs(1))).await;
+        for left in [1500, 500, 0] {
+            engine.shared.poke(model.shard, &down, now);
+            rig.until("some are put off", async || n_overdue().await.unwrap() == left).await;
+            let due = std::sync::Arc::clone(&engine.shared.shards.read()[&model.shard]);
+            // Nothing is looked at again before the breaker lets go.
+            rig.until("the next look is far away", async || {
+                due.next().is_some_and(|at| at > now.plus(Duration::from_mins(10)))
+            })
+            .await;
+        }
+        assert_eq!(rig.net.seen().len(), ids.len());
+        engine.stop().await;
+    });
+}
+
+#[test]
 fn retrying_by_hand_probes() {
     for_each_store(async |home| {
         let rig = Rig::new(home).await;
@@ -333,6 +377,85 @@ fn one_of_a_hundred_hangs_and_nobody_else_notices() {
         gate.open();
         let rows = rig.settled(1000).await;
         assert!(rows.iter().all(|row| (row.state, row.n_attempts) == (DeliveryState::Succeeded, 1)));
+        engine.stop().await;
+    });
+}
+
+/// Limits under which an endpoint is switched off by its second failure and probed soon.
+fn probing() -> EngineLimits {
+    let ms = Duration::from_millis;
+    EngineLimits {
+        disable_after: Some(ms(1)),
+        probe_after: ms(20),
+        probe_after_max: ms(40),
+        probe_every: ms(5),
+        ..watchful()
+    }
+}
+
+#[test]
+fn what_failed_for_too_long_is_probed_and_comes_back() {
+    for_each_store(async |home| {
+        let rig = Rig::new(home).await;
+        let down = rig.endpoint("/down", &["order.*"], fast()).await;
+        rig.net.script(|_| Reply::Status(500));
+        let engine = rig.start(probing());
+        rig.emit("order.paid", 1).await;
+        let off = rig.switched_off(&down).await;
+        assert_eq!(off.disabled_reason.as_deref(), Some("failing for too long"));
+        rig.until("it was probed twice", async || {
+            rig.health(&down).await.is_some_and(|health| health.n_probes >= 2)
+        })
+        .await;
+        assert!(!rig.endpoint_row(&down).await.active);
+        rig.net.script(|_| Reply::Status(200));
+        rig.until("it is on again", async || rig.endpoint_row(&down).await.active).await;
+        let health = rig.health(&down).await.unwrap();
+        assert_eq!((health.failing_since, health.disabled_at, health.probe_at), (None, None, None));
+        let told = rig.told("endpoint.recovered").await.remove(0);
+        assert_eq!(told.subject.as_deref(), Some(down.as_str()));
+        assert!(data(&told)["failing_since"].is_string());
+        let probe = rig.net.seen().pop().unwrap();
+        assert!(std::str::from_utf8(&probe.body).unwrap().contains("webhook.test"));
+        rig.emit("order.paid", 1).await;
+        rig.until("it gets events", async || {
+            rig.deliveries().await.iter().any(|row| row.state == DeliveryState::Succeeded)
+        })
+        .await;
+        engine.stop().await;
+    });
+}
+
+#[test]
+fn whoever_changes_an_endpoint_that_is_off_has_the_say() {
+    for_each_store(async |home| {
+        let rig = Rig::new(home).await;
+        let down = rig.endpoint("/down", &["order.*"], fast()).await;
+        rig.net.script(|_| Reply::Status(500));
+        let far = Duration::from_hours(1);
+        let engine = rig.start(EngineLimits { probe_after: far, ..probing() });
+        rig.emit("order.paid", 1).await;
+        let off = rig.switched_off(&down).await;
+        engine.stop().await;
+        let row = rig.endpoint_row(&down).await;
+        let touched = EndpointRow { version: row.version + 1, description: "leave it".into(), ..row };
+        let due = EndpointHealthRow {
+            probe_at: Some(off.disabled_at.unwrap()),
+            updated_at: off.updated_at.plus(Duration::from_micros(1)),
+            ..off.clone()
+        };
+        let statements =
+            vec![endpoint::endpoint_update(&touched), endpoint_health_put(&due, Some(off.updated_at))];
+        rig.store.commit(Commit::statements(statements)).await.unwrap();
+        rig.net.script(|_| Reply::Status(200));
+        let n_before = rig.net.seen().len();
+        let engine = rig.start(probing());
+        rig.until("the probes are given up", async || {
+            rig.health(&down).await.is_some_and(|health| health.probe_at.is_none())
+        })
+        .await;
+        assert!(!rig.endpoint_row(&down).await.active);
+        assert_eq!(rig.net.seen().len(), n_before);
         engine.stop().await;
     });
 }

@@ -1,10 +1,13 @@
 //! The engine on real stores, with a scripted network.
 
 mod failing;
+mod order;
 mod requests;
 mod rig;
 mod selection;
 mod simulation;
+mod sinks;
+mod tokens;
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use trunkline_connect::{BoxFuture, OutboundRequest, OutboundResponse, SendError, Timings};
 use trunkline_journal::ownership::{self, OwnershipOptions};
 use trunkline_model::{SystemClock, Tenant};
+use trunkline_sinks::SinkContext;
 use trunkline_store::tables::consumer;
 use trunkline_store::tables::delivery::{DeliveryFilter, DeliveryRow, delivery_list};
 use trunkline_store::tables::endpoint::{EndpointRow, endpoint_insert};
@@ -47,6 +48,8 @@ pub(super) enum Reply {
     Status(u16),
     /// A status with one header.
     With(u16, &'static str, &'static str),
+    /// Success with this body.
+    Body(&'static str),
     Reset,
     Panic,
 }
@@ -102,7 +105,7 @@ impl Net {
 
     fn see(&self, request: &OutboundRequest) -> Seen {
         let path = request.target.uri().path().to_owned();
-        let id = request.headers["webhook-id"].to_str().unwrap().to_owned();
+        let id = request.headers.get("webhook-id").map_or("", |id| id.to_str().unwrap()).to_owned();
         let mut all = self.seen.lock();
         let nth = 1 + all.iter().filter(|seen| seen.id == id && seen.path == path).count();
         let seen = Seen { path, id, body: request.body.clone(), nth };
@@ -121,7 +124,7 @@ fn answer(status: u16, headers: HeaderMap) -> OutboundResponse {
         truncated: false,
         timings: Timings::default(),
         peer: None,
-        reused: true,
+        opened: None,
     }
 }
 
@@ -152,6 +155,10 @@ impl Transport for Net {
                 Reply::With(status, name, value) => {
                     let header = (HeaderName::from_static(name), HeaderValue::from_static(value));
                     Ok(answer(status, HeaderMap::from_iter([header])))
+                }
+                Reply::Body(text) => {
+                    let body_head = Bytes::from_static(text.as_bytes());
+                    Ok(OutboundResponse { body_head, ..answer(200, HeaderMap::new()) })
                 }
                 Reply::Reset => Err(SendError::DnsEmpty),
                 Reply::Panic => panic!("scripted"),
@@ -184,8 +191,12 @@ impl Rig {
 
     pub(super) fn start(&self, limits: EngineLimits) -> Dispatcher {
         let transport: Arc<dyn Transport> = Arc::clone(&self.net) as _;
+        // Brokers of the tests are on this machine.
+        let context =
+            SinkContext::new(EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]), Arc::clone(&transport));
         let options = DispatcherOptions {
             limits,
+            sinks: Some(Arc::new(SinkFactory::new(context).unwrap())),
             ..DispatcherOptions::new(self.journal.clone(), self.ownership.clone(), transport)
         };
         Dispatcher::start(options, CancellationToken::new())
@@ -197,10 +208,21 @@ impl Rig {
         events: &[&str],
         settings: EndpointSettings,
     ) -> EndpointId {
+        self.endpoint_of(tenant(), path, events, settings).await
+    }
+
+    pub(super) async fn endpoint_of(
+        &self,
+        tenant: Tenant,
+        path: &str,
+        events: &[&str],
+        settings: EndpointSettings,
+    ) -> EndpointId {
         let now = self.journal.now();
         let row = EndpointRow {
             id: EndpointId::fresh(),
-            tenant: tenant(),
+            tenant,
+            // Of a sink, the URL is for people.
             url: format!("https://hooks.example{path}"),
             description: String::new(),
             events: serde_json::to_string(events).unwrap(),
