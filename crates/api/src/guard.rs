@@ -1,6 +1,7 @@
 //! The layer in front of every operation under `/api/v1`: who calls, may they, are the query parameters known, is the hub
 //! stopping, was this POST made before. In this order, so that strangers learn nothing but 401.
 
+use axum::RequestExt as _;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -8,8 +9,9 @@ use http::Method;
 use trunkline_model::ErrorCode;
 
 use crate::auth::Permission;
+use crate::auth::portal::{self, Access, PortalScope};
 use crate::idempotency;
-use crate::input::{Field, Input, Query};
+use crate::input::{Field, Id, Input, Query};
 use crate::problem::Problem;
 use crate::state::ApiState;
 
@@ -17,6 +19,7 @@ use crate::state::ApiState;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rule {
     pub(crate) permission: Permission,
+    pub(crate) portal: Access,
     pub(crate) query: &'static [Field],
 }
 
@@ -32,9 +35,13 @@ pub(crate) async fn guard(
     }
 }
 
-async fn pass(state: &ApiState, rule: Rule, mut request: Request, next: Next) -> Result<Response, Problem> {
+async fn pass(state: &ApiState, rule: Rule, request: Request, next: Next) -> Result<Response, Problem> {
     let identity = state.tokens().authenticate(state.store(), request.headers(), state.now()).await?;
     identity.check(rule.permission)?;
+    let mut request = request;
+    if let Some(scope) = &identity.portal {
+        check_portal(scope, rule.portal, &mut request).await?;
+    }
     let mut query = Input::from_query(rule.query, request.uri().query());
     query.finish()?;
     let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
@@ -45,11 +52,27 @@ async fn pass(state: &ApiState, rule: Rule, mut request: Request, next: Next) ->
         Method::POST => idempotency::key(request.headers())?,
         _ => None,
     };
+    let key = match identity.portal {
+        Some(_) => key.map(|key| portal::key_of(identity.token_id.as_str(), &key)),
+        None => key,
+    };
     let tenant = identity.tenant.clone();
     request.extensions_mut().insert(identity);
     request.extensions_mut().insert(Query(query));
     match key {
         None => Ok(next.run(request).await),
         Some(key) => idempotency::run(state, tenant, key, request, next).await,
+    }
+}
+
+/// Refuses a token for the receiving side what is not open to it, and endpoints in the path that are not its own.
+async fn check_portal(scope: &PortalScope, access: Access, request: &mut Request) -> Result<(), Problem> {
+    match access {
+        Access::Closed => Err(portal::refused("do this")),
+        Access::Open | Access::Scoped => Ok(()),
+        Access::EndpointInPath => {
+            let Id(id) = request.extract_parts::<Id>().await?;
+            portal::check(Some(scope), &id)
+        }
     }
 }

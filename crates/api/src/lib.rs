@@ -5,7 +5,7 @@
 //! which the binary implements.
 //!
 //! One table of operations (`routes`) makes the router, the guards and the OpenAPI document, so that no route can be
-//! served without its authentication and its description. A request passes, from the outside: `observe` (id, time limit,
+//! served without its authentication and its description. A request passes, from the outside: `cors`, `observe` (id, time limit,
 //! log, figures, problem bodies), the body limit, routing, `guard` (token, permission, query, draining, idempotency), the
 //! handler.
 //!
@@ -13,6 +13,7 @@
 
 pub mod auth;
 pub mod catalogue;
+mod cors;
 mod error_pages;
 mod guard;
 mod idempotency;
@@ -25,20 +26,23 @@ mod page;
 pub mod problem;
 mod routes;
 pub mod seams;
+mod search;
 mod state;
 mod tail;
 
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
+use tower::util::option_layer;
 use trunkline_model::ErrorCode;
 
 use crate::problem::Problem;
 use crate::routes::service::Document;
 
+pub use cors::CorsOrigins;
 pub use metrics::ApiMetrics;
 pub use page::read_place;
-pub use state::{ApiLimits, ApiParts, ApiState};
+pub use state::{ApiLimits, ApiParts, ApiState, Sending};
 
 /// Makes the router of the whole API. It answers unknown paths too, so it must be the only one with a fallback.
 pub fn router(state: ApiState) -> Router {
@@ -54,6 +58,7 @@ pub fn router(state: ApiState) -> Router {
         .layer(Extension(document))
         .layer(DefaultBodyLimit::max(state.limits.body_bytes))
         .layer(from_fn_with_state(state.clone(), observe::observe))
+        .layer(option_layer(state.cors.layer()))
         .with_state(state)
 }
 

@@ -13,12 +13,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use trunkline_model::{ErrorCode, RequestId};
+use trunkline_model::{ErrorCode, LogSpacing, RequestId};
 
 use crate::problem::{MEDIA_TYPE, Problem};
 use crate::state::ApiState;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A store that is not there fails every call.
+static OUTAGES: LogSpacing = LogSpacing::new();
 
 /// Wraps every request of the API.
 pub(crate) async fn observe(State(state): State<ApiState>, request: Request, next: Next) -> Response {
@@ -91,7 +94,9 @@ fn name_problem(response: &mut Response, id: &str, method: &Method, route: &str)
             tracing::error!(request.id = id, %method, route, %code, cause, "api request failed");
         }
         (code, Some(cause)) if problem.status().is_server_error() => {
-            tracing::warn!(request.id = id, %method, route, %code, cause, "api request could not be served");
+            if let Some(n_requests) = OUTAGES.note(Instant::now()) {
+                tracing::warn!(request.id = id, %method, route, %code, cause, n_requests, "api requests could not be served");
+            }
         }
         (code, cause) => {
             let cause = cause.unwrap_or_default();

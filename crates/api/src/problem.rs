@@ -222,22 +222,38 @@ const fn facts(code: ErrorCode) -> (StatusCode, Option<u64>) {
         }
         C::RequestIdempotencyInProgress => (StatusCode::CONFLICT, Some(1)),
         C::AuthMissing | C::AuthInvalid | C::IngestUnauthorized => (StatusCode::UNAUTHORIZED, None),
-        C::AuthForbidden => (StatusCode::FORBIDDEN, None),
+        C::AuthForbidden | C::TaskNotAllowed => (StatusCode::FORBIDDEN, None),
         C::RequestRouteNotFound
         | C::SourceNotFound
         | C::EventNotFound
         | C::EventTypeNotFound
         | C::InboundNotFound
+        | C::RecordNotFound
         | C::EndpointNotFound
         | C::DeliveryNotFound
         | C::ReplayNotFound
         | C::PollerNotFound
+        | C::WorkflowNotFound
+        | C::TaskNotFound
+        | C::WorkflowDefinitionNotFound
+        | C::WorkflowScheduleNotFound
         | C::TokenNotFound
         | C::DeadLetterNotFound => (StatusCode::NOT_FOUND, None),
-        C::EndpointVersionConflict => (StatusCode::PRECONDITION_FAILED, None),
-        C::EventTypeExists | C::ReplayStateConflict => (StatusCode::CONFLICT, None),
+        C::EndpointVersionConflict | C::RecordVersionConflict => (StatusCode::PRECONDITION_FAILED, None),
+        C::EventTypeExists
+        | C::DeliveryBlocked
+        | C::DeliveryNotPending
+        | C::ReplayStateConflict
+        | C::ReplayTooMany
+        | C::PollerTooMany
+        | C::EndpointTooMany
+        | C::WorkflowStateConflict
+        | C::TaskStateConflict
+        | C::WorkflowDefinitionExists => (StatusCode::CONFLICT, None),
         C::StoreFull => (StatusCode::SERVICE_UNAVAILABLE, Some(30)),
-        C::StoreUnavailable | C::HubDraining => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_LATER_S)),
+        C::StoreUnavailable | C::HubDraining | C::HubBusy => {
+            (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_LATER_S))
+        }
         C::ServerInternal => (StatusCode::INTERNAL_SERVER_ERROR, None),
     }
 }
@@ -293,17 +309,57 @@ const fn texts(code: ErrorCode) -> (&'static str, &'static str) {
         C::InboundNotFound => {
             ("No such inbound request", "there is no inbound request with this id, or it has expired")
         }
+        C::RecordNotFound => ("No such record", "the collection has no record with this id"),
+        C::RecordVersionConflict => {
+            ("Record changed meanwhile", "the record is not in the version that `If-Match` names")
+        }
         C::EndpointNotFound => ("No such endpoint", "there is no endpoint with this id"),
         C::EndpointInactive => ("Endpoint inactive", "the endpoint is switched off; activate it first"),
         C::EndpointVersionConflict => {
             ("Endpoint changed meanwhile", "the endpoint was changed since it was read; read it again")
         }
         C::DeliveryNotFound => ("No such delivery", "there is no delivery with this id, or it has expired"),
+        C::DeliveryBlocked => (
+            "Delivery waits in line",
+            "an earlier delivery of the same key comes first; retry or skip that one",
+        ),
+        C::DeliveryNotPending => {
+            ("Delivery has ended", "the delivery is not pending; there is nothing to skip")
+        }
         C::ReplayNotFound => ("No such replay", "there is no replay job with this id"),
         C::ReplayStateConflict => {
             ("Replay has moved on", "the replay job is not in a state that can be changed so; read it again")
         }
+        C::ReplayTooMany => (
+            "Too many replays",
+            "as many replay jobs run as a tenant may have; wait for one to end, or pause or cancel one",
+        ),
+        C::EndpointTooMany => (
+            "Too many endpoints",
+            "the tenant has as many endpoints as it may have; delete one that is not used",
+        ),
+        C::PollerTooMany => {
+            ("Too many pollers", "the tenant has as many pollers as it may have; delete one that is not used")
+        }
         C::PollerNotFound => ("No such poller", "there is no poller with this id"),
+        C::WorkflowNotFound => ("No such workflow", "there is no workflow with this id"),
+        C::TaskNotFound => ("No such task", "there is no task with this id"),
+        C::TaskStateConflict => ("Task has moved on", "the task is over, or somebody else has it"),
+        C::TaskNotAllowed => ("Task is not yours", "whoever acts may not decide this task"),
+        C::WorkflowStateConflict => {
+            ("Workflow has moved on", "the workflow has ended, or does not wait for this; read it again")
+        }
+        C::WorkflowScheduleNotFound => {
+            ("No such schedule", "there is no workflow of this name that is started by time")
+        }
+        C::WorkflowDefinitionNotFound => (
+            "No such workflow definition",
+            "there is no such workflow definition, or no version of it that may be started",
+        ),
+        C::WorkflowDefinitionExists => (
+            "Workflow definition exists",
+            "this version of the workflow definition is there already with another content",
+        ),
         C::TokenNotFound => ("No such token", "there is no token with this id, or it is revoked"),
         C::TokenSelfRevocation => ("Token revokes itself", "a token cannot revoke itself; use another one"),
         C::DeadLetterNotFound => ("No such dead letter", "there is no dead letter with this id"),
@@ -311,6 +367,7 @@ const fn texts(code: ErrorCode) -> (&'static str, &'static str) {
         C::StoreUnavailable => {
             ("Store unavailable", "the store cannot be reached or is too busy; try again later")
         }
+        C::HubBusy => ("Hub busy", "too many bodies are on their way in; try again"),
         C::HubDraining => ("Hub stopping", "the hub is stopping and takes no new work; try again"),
         C::ServerInternal => ("Internal error", "something failed inside the hub; see its log"),
     }

@@ -3,8 +3,11 @@
 //! The API knows the store's tables; what must happen inside an engine (planning a delivery, verifying a call again)
 //! goes through here.
 
-use trunkline_connect::BoxFuture;
-use trunkline_model::{Coded, DeliveryId, EndpointId, ErrorCode, EventId, EventRecord, InboundId, Tenant};
+use trunkline_connect::{BoxFuture, SendError, Target};
+use trunkline_dispatch::engine::Sample;
+use trunkline_model::{
+    Coded, DeliveryId, EndpointId, ErrorCode, EventId, EventRecord, InboundId, Tenant, Timestamp,
+};
 use trunkline_store::tables::inbound::Verdict;
 
 /// An engine refused, with its catalogue code.
@@ -46,20 +49,32 @@ pub struct PlannedDelivery {
     pub endpoint_id: EndpointId,
 }
 
+/// How the breaker of an endpoint stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Circuit {
+    /// Attempts are made.
+    Closed,
+    /// No attempts until this time.
+    Open(Timestamp),
+    /// A single attempt is to show whether the endpoint is well again.
+    HalfOpen,
+}
+
 /// What the API asks of dispatch.
 pub trait Deliveries: Send + Sync + 'static {
-    /// Plans new deliveries of a stored event: to one endpoint, or to all whose patterns select it.
+    /// Plans new deliveries of a stored event: to one endpoint, or to all that would get it now.
     fn replay<'a>(
         &'a self,
         event: &'a EventRecord,
         endpoint_id: Option<&'a EndpointId>,
     ) -> BoxFuture<'a, Result<Vec<PlannedDelivery>, EngineError>>;
 
-    /// Sends an event of type `webhook.test` to one endpoint, whatever its patterns say.
+    /// Sends a test to one endpoint, whatever its patterns say; `sample` is what the receiver sees instead of the usual one.
     fn send_test<'a>(
         &'a self,
         tenant: &'a Tenant,
         endpoint_id: &'a EndpointId,
+        sample: Option<Sample>,
     ) -> BoxFuture<'a, Result<DeliveryId, EngineError>>;
 
     /// Tries a delivery at once, or plans a new one in place of one that has succeeded. Gives the delivery to watch.
@@ -68,6 +83,19 @@ pub trait Deliveries: Send + Sync + 'static {
         tenant: &'a Tenant,
         delivery_id: &'a DeliveryId,
     ) -> BoxFuture<'a, Result<DeliveryId, EngineError>>;
+
+    /// Gives up a pending delivery; what waits behind it in its line goes on.
+    fn skip<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        delivery_id: &'a DeliveryId,
+    ) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Looks a target's name up and judges its addresses, without connecting.
+    fn vet<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), SendError>>;
+
+    /// How the breaker of an endpoint stands on this hub.
+    fn circuit(&self, endpoint_id: &EndpointId) -> Circuit;
 
     /// Tells dispatch that endpoints were added, changed or removed. When it returns, the change counts for every event
     /// appended afterwards.

@@ -1,18 +1,22 @@
 //! What every handler works with. Made once by the binary; cheap to clone.
 
+use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use trunkline_connect::EgressPolicy;
+use trunkline_dispatch::endpoint::LocalKinds;
 use trunkline_journal::Journal;
 use trunkline_model::Timestamp;
 use trunkline_store::Store;
 
 use crate::auth::TokenCache;
 use crate::catalogue::EventCatalogue;
+use crate::cors::CorsOrigins;
 use crate::metrics::ApiMetrics;
 use crate::routes::stream::StreamSlots;
 use crate::seams::{Deliveries, Rejudge};
@@ -26,12 +30,34 @@ pub struct ApiLimits {
     pub event_bytes: usize,
     /// How long a request may take. Default 30 s.
     pub request_timeout: Duration,
+    /// Endpoints of one tenant. Default 10 000.
+    pub endpoints: i64,
+    /// Endpoints of one tenant beyond which a portal token makes none. Default 100.
+    pub endpoints_by_portal: i64,
+    /// Requests of one token a second, twice as many at once. Default no limit.
+    pub requests_per_s: Option<NonZeroU32>,
 }
 
 impl Default for ApiLimits {
     fn default() -> Self {
-        Self { body_bytes: 1024 * 1024, event_bytes: 1024 * 1024, request_timeout: Duration::from_secs(30) }
+        Self {
+            body_bytes: 1024 * 1024,
+            event_bytes: 1024 * 1024,
+            request_timeout: Duration::from_secs(30),
+            endpoints: 10_000,
+            endpoints_by_portal: 100,
+            requests_per_s: None,
+        }
     }
+}
+
+/// What the API must know of how dispatch sends.
+#[derive(Debug, Clone, Default)]
+pub struct Sending {
+    /// Value of the `User-Agent` header.
+    pub user_agent: Option<HeaderValue>,
+    /// Whether endpoints may lead into the hub itself.
+    pub local: LocalKinds,
 }
 
 /// What the API is built from.
@@ -44,16 +70,22 @@ pub struct ApiParts {
     pub deliveries: Arc<dyn Deliveries>,
     /// Ingest.
     pub rejudge: Arc<dyn Rejudge>,
+    /// The workflow engine.
+    pub workflows: trunkline_flow::engine::Engine,
     /// The event catalogue.
     pub catalogue: EventCatalogue,
     /// Where endpoints may point.
     pub egress: EgressPolicy,
+    /// How dispatch sends.
+    pub sending: Sending,
     /// What `/metrics` shows.
     pub registry: Arc<Registry>,
     /// The API's own figures, registered in `registry`.
     pub metrics: ApiMetrics,
     /// Cancelled when the hub begins to stop: then writes are refused and `/readyz` fails.
     pub draining: CancellationToken,
+    /// Whose scripts may read answers in browsers.
+    pub cors: CorsOrigins,
     /// Bounds of one request.
     pub limits: ApiLimits,
 }
@@ -71,7 +103,8 @@ pub(crate) struct Shared {
 impl ApiState {
     /// Puts the parts together.
     pub fn new(parts: ApiParts) -> Self {
-        Self(Arc::new(Shared { parts, tokens: TokenCache::default(), streams: StreamSlots::default() }))
+        let tokens = TokenCache::new(parts.limits.requests_per_s);
+        Self(Arc::new(Shared { parts, tokens, streams: StreamSlots::default() }))
     }
 
     /// Forgets verified tokens, after one was changed on this node by other means than the API.

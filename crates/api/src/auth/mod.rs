@@ -4,25 +4,35 @@
 //! request. A handler that asks for [`Permit<G>`] shows its rule in its signature and gets tenant and token id; without
 //! the guard it is answered 401, so forgetting one of the two closes the door instead of opening it.
 //!
+//! Each token has its own rate of requests, on each hub for itself: the limit is kept with the token in the cache.
+//!
 //! A verified token is remembered for at most [`CACHE_FOR`], so a revocation counts within that time on every node, and
 //! at once on the node that did it.
 
+pub(crate) mod portal;
 mod role;
 pub mod token;
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
+use governor::clock::Clock as _;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use parking_lot::Mutex;
+use trunkline_flow::engine::people::Actor;
 use trunkline_model::{ErrorCode, Tenant, Timestamp, TokenId};
 use trunkline_store::Store;
+use trunkline_store::tables::portal_token::{PortalTokenRow, portal_token_find};
 use trunkline_store::tables::token::{TokenRow, token_find};
 
+use self::portal::PortalScope;
 use crate::problem::Problem;
 
 pub use role::{Grant, Permission, Role, grants};
@@ -31,6 +41,17 @@ pub use role::{Grant, Permission, Role, grants};
 pub const CACHE_FOR: Duration = Duration::from_secs(5);
 /// The cache starts over beyond this many tokens.
 const MAX_CACHED: usize = 10_000;
+/// A burst is as much as two seconds allow.
+const TWICE: NonZeroU32 = NonZeroU32::new(2).unwrap();
+
+/// The person whose token it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Their user id.
+    pub user: String,
+    /// Their groups.
+    pub groups: Vec<String>,
+}
 
 /// The caller, as its token says.
 #[derive(Debug, Clone)]
@@ -41,7 +62,12 @@ pub struct Identity {
     pub token_id: TokenId,
     /// What the token may do.
     pub role: Role,
+    /// The person whose token it is.
+    pub person: Option<Person>,
+    /// What it is limited to, when it is a token for the receiving side.
+    pub(crate) portal: Option<PortalScope>,
     expires_at: Option<Timestamp>,
+    limiter: Option<Arc<DefaultDirectRateLimiter>>,
 }
 
 /// Proof that the caller may do what `G` names.
@@ -51,6 +77,12 @@ pub struct Permit<G: Grant> {
     pub tenant: Tenant,
     /// Which token it is.
     pub token_id: TokenId,
+    /// What the token may do.
+    pub(crate) role: Role,
+    /// The person whose token it is.
+    pub(crate) person: Option<Person>,
+    /// What it is limited to, when it is a token for the receiving side.
+    pub(crate) portal: Option<PortalScope>,
     grant: PhantomData<G>,
 }
 
@@ -61,14 +93,46 @@ impl<S: Sync, G: Grant> FromRequestParts<S> for Permit<G> {
         let identity =
             parts.extensions.get::<Identity>().ok_or_else(|| Problem::new(ErrorCode::AuthMissing))?;
         identity.check(G::PERMISSION)?;
-        Ok(Self { tenant: identity.tenant.clone(), token_id: identity.token_id.clone(), grant: PhantomData })
+        Ok(Self {
+            tenant: identity.tenant.clone(),
+            token_id: identity.token_id.clone(),
+            role: identity.role,
+            person: identity.person.clone(),
+            portal: identity.portal.clone(),
+            grant: PhantomData,
+        })
+    }
+}
+
+impl<G: Grant> Permit<G> {
+    /// Who acts: the person of the token, or the token itself.
+    pub(crate) fn actor(&self) -> Actor {
+        let (user, groups) = match &self.person {
+            Some(person) => (person.user.clone(), person.groups.clone()),
+            None => (self.token_id.as_str().to_owned(), Vec::new()),
+        };
+        let is_operator = matches!(self.role, Role::Admin | Role::Operator);
+        Actor { user, groups, on_behalf_of: None, is_operator }
     }
 }
 
 impl Identity {
+    /// Takes one request out of the token's rate.
+    fn admit(&self) -> Result<(), Problem> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        limiter.check().map_err(|not_until| {
+            let wait = not_until.wait_time_from(limiter.clock().now());
+            Problem::new(ErrorCode::RequestRateLimited).with_retry_after_s(wait.as_secs() + 1)
+        })
+    }
+
     /// Refuses unless the role includes the permission.
     pub(crate) fn check(&self, permission: Permission) -> Result<(), Problem> {
-        if self.role.allows(permission) {
+        if self.portal.as_ref().is_some_and(|portal| portal.is_read_only && permission.is_write()) {
+            return Err(portal::refused("change anything: it is read-only"));
+        }
+        let is_own_task = permission == Permission::TasksWrite && self.person.is_some();
+        if self.role.allows(permission) || (is_own_task && self.role == Role::Viewer) {
             return Ok(());
         }
         let detail = format!(
@@ -81,9 +145,10 @@ impl Identity {
 }
 
 /// Tokens verified lately, by hash.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TokenCache {
     entries: Mutex<Entries>,
+    quota: Option<Quota>,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +159,12 @@ struct Entries {
 }
 
 impl TokenCache {
+    /// An empty one; each token may make so many requests a second, twice as many at once.
+    pub(crate) fn new(requests_per_s: Option<NonZeroU32>) -> Self {
+        let quota = requests_per_s.map(|n| Quota::per_second(n).allow_burst(n.saturating_mul(TWICE)));
+        Self { entries: Mutex::default(), quota }
+    }
+
     /// Forgets all, so that the next call of each token asks the store.
     pub fn clear(&self) {
         let mut entries = self.entries.lock();
@@ -116,29 +187,66 @@ impl TokenCache {
                 && since.elapsed() < CACHE_FOR
                 && identity.expires_at.is_none_or(|at| now < at)
             {
-                return Ok(identity.clone());
+                let identity = identity.clone();
+                drop(entries);
+                identity.admit()?;
+                return Ok(identity);
             }
             entries.generation
         };
-        let row = token_find(store, &hash).await?;
-        let identity = row
-            .filter(|row| token::is_live(row, now))
-            .and_then(into_identity)
-            .ok_or_else(|| Problem::new(ErrorCode::AuthInvalid))?;
+        let mut identity = None;
+        if token.starts_with(portal::PREFIX) {
+            let row = portal_token_find(store, &hash).await?;
+            identity = row.filter(|row| portal::is_live(row, now)).map(into_portal);
+        }
+        if identity.is_none() {
+            let row = token_find(store, &hash).await?;
+            identity = row.filter(|row| token::is_live(row, now)).and_then(into_identity);
+        }
+        let mut identity = identity.ok_or_else(|| Problem::new(ErrorCode::AuthInvalid))?;
         let mut entries = self.entries.lock();
+        // A token that is looked up again goes on with the rate that it has.
+        identity.limiter = match entries.by_hash.get(&hash) {
+            Some((known, _)) => known.limiter.clone(),
+            None => self.quota.map(|quota| Arc::new(RateLimiter::direct(quota))),
+        };
         if entries.generation == generation {
             if entries.by_hash.len() >= MAX_CACHED {
                 entries.by_hash.clear();
             }
             entries.by_hash.insert(hash, (identity.clone(), Instant::now()));
         }
+        drop(entries);
+        identity.admit()?;
         Ok(identity)
     }
 }
 
 fn into_identity(row: TokenRow) -> Option<Identity> {
     let role = Role::parse(&row.role)?;
-    Some(Identity { tenant: row.tenant, token_id: row.id, role, expires_at: row.expires_at })
+    let groups = row.groups;
+    let person = row.person.map(|user| Person { user, groups });
+    Some(Identity {
+        tenant: row.tenant,
+        token_id: row.id,
+        role,
+        person,
+        portal: None,
+        expires_at: row.expires_at,
+        limiter: None,
+    })
+}
+
+fn into_portal(row: PortalTokenRow) -> Identity {
+    Identity {
+        portal: Some(PortalScope::of(&row)),
+        tenant: row.tenant,
+        token_id: TokenId::from_text(row.id.as_str()),
+        role: Role::Portal,
+        person: None,
+        expires_at: Some(row.expires_at),
+        limiter: None,
+    }
 }
 
 /// Takes the token out of `authorization: Bearer …`.

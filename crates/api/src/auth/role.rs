@@ -15,10 +15,19 @@ pub enum Role {
     Emitter,
     /// Reads everything but tokens.
     Viewer,
+    /// Looks after endpoints from the receiving side; see `portal`.
+    Portal,
+}
+
+impl Permission {
+    /// Whether it is about changing something.
+    pub(crate) const fn is_write(self) -> bool {
+        matches!(self, Self::EndpointsWrite | Self::DeliveriesWrite)
+    }
 }
 
 impl Role {
-    /// Every role.
+    /// Every role that tokens of `/api/v1/tokens` can have: all but `Portal`.
     pub const ALL: [Self; 4] = [Self::Admin, Self::Operator, Self::Emitter, Self::Viewer];
 
     /// The stored form.
@@ -28,6 +37,7 @@ impl Role {
             Self::Operator => "operator",
             Self::Emitter => "emitter",
             Self::Viewer => "viewer",
+            Self::Portal => "portal",
         }
     }
 
@@ -41,6 +51,14 @@ impl Role {
         match self {
             Self::Admin => true,
             Self::Operator => !matches!(permission, Permission::TokensManage),
+            Self::Portal => matches!(
+                permission,
+                Permission::EndpointsWrite
+                    | Permission::EndpointsRead
+                    | Permission::DeliveriesWrite
+                    | Permission::DeliveriesRead
+                    | Permission::CatalogueRead
+            ),
             Self::Emitter => matches!(
                 permission,
                 Permission::EventsWrite | Permission::EventsRead | Permission::CatalogueRead
@@ -54,6 +72,8 @@ impl Role {
                     | Permission::InboundRead
                     | Permission::DeadLettersRead
                     | Permission::StatusRead
+                    | Permission::WorkflowsRead
+                    | Permission::TasksRead
             ),
         }
     }
@@ -118,8 +138,18 @@ permissions! {
     DeadLettersWrite "dead_letters:write";
     /// Read dead letters.
     DeadLettersRead "dead_letters:read";
+    /// Store definitions of workflows; start, advance, hold and end workflows.
+    WorkflowsWrite "workflows:write";
+    /// Read workflows and their definitions.
+    WorkflowsRead "workflows:read";
+    /// Claim, delegate and decide tasks of people. A viewer may when the token is a person's.
+    TasksWrite "tasks:write";
+    /// Read tasks of people.
+    TasksRead "tasks:read";
     /// Create, list and revoke tokens.
     TokensManage "tokens:manage";
+    /// Create, list and revoke tokens for the receiving side.
+    PortalTokensManage "portal_tokens:manage";
     /// Read the hub's state.
     StatusRead "status:read";
 }

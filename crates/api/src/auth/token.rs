@@ -13,7 +13,7 @@ use trunkline_model::{Coded, ErrorCode, Secret, Tenant, Timestamp, TokenId};
 use trunkline_store::tables::token::{TokenRow, token_count_admins, token_find, token_insert, token_put};
 use trunkline_store::{Commit, CommitError, ReadError, Store};
 
-use super::Role;
+use super::{Person, Role};
 
 /// What every token made by the hub begins with.
 pub const PREFIX: &str = "tlk_";
@@ -33,6 +33,8 @@ pub struct NewToken {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// The person whose token it is.
+    pub person: Option<Person>,
     /// How long it works; for ever when absent.
     pub lifetime: Option<Duration>,
 }
@@ -79,14 +81,25 @@ pub fn generate() -> Secret {
     Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
 }
 
+/// Makes the text of a new token for the receiving side.
+///
+/// # Panics
+/// When the operating system gives no random bytes.
+pub fn generate_portal() -> Secret {
+    Secret::new(generate().expose().replacen(PREFIX, super::portal::PREFIX, 1))
+}
+
 /// Makes and stores a token. The secret is not to be had again.
 pub async fn create(store: &Store, new: NewToken, now: Timestamp) -> Result<(TokenRow, Secret), CommitError> {
     let secret = generate();
+    let (person, groups) = new.person.map(|it| (it.user, it.groups)).unzip();
     let row = TokenRow {
         id: TokenId::fresh(),
         tenant: new.tenant,
         name: new.name,
         role: new.role.as_str().to_owned(),
+        person,
+        groups: groups.unwrap_or_default(),
         hash: hash(secret.expose()),
         created_at: now,
         expires_at: new.lifetime.map(|lifetime| now.plus(lifetime)),
@@ -109,6 +122,7 @@ pub async fn seed_admin(
         tenant: Tenant::default(),
         name: name.to_owned(),
         role: Role::Admin,
+        person: None,
         lifetime: None,
     };
     let Some(given) = given else {
@@ -133,6 +147,8 @@ pub async fn seed_admin(
         tenant: new.tenant,
         name: new.name,
         role: new.role.as_str().to_owned(),
+        person: None,
+        groups: Vec::new(),
         hash: hash(text),
         created_at: now,
         expires_at: None,

@@ -51,6 +51,8 @@ pub(crate) enum Kind {
     Texts { max: usize, max_chars: usize },
     /// An object with these fields.
     Object(&'static [Field]),
+    /// A value of one of two kinds, which do not overlap.
+    Either(&'static Kind, &'static Kind),
     /// Any JSON value, looked at by whoever reads it.
     Json,
     /// Accepted and not looked at: what an answer holds and a request may send back.
@@ -128,6 +130,7 @@ impl Kind {
                 "additionalProperties": { "type": "string", "maxLength": max_chars },
             }),
             Self::Object(fields) => object_schema(fields),
+            Self::Either(one, other) => json!({ "oneOf": [one.schema(), other.schema()] }),
             Self::Json | Self::Ignored => json!({}),
         }
     }
@@ -183,9 +186,22 @@ impl Kind {
                 }
             }
             (Self::Object(fields), Value::Object(members)) => check_object(fields, members, pointer, faults),
+            (Self::Either(one, other), value) => {
+                match [one, other].into_iter().find(|kind| kind.is_shaped_like(value)) {
+                    Some(kind) => kind.check(value, pointer, faults),
+                    None => fault("wrong_type", format!("must be {} or {}", one.name(), other.name())),
+                }
+            }
             (Self::Boolean, Value::Bool(_)) | (Self::Json | Self::Ignored, _) => {}
             (kind, _) => fault("wrong_type", format!("must be {}", kind.name())),
         }
+    }
+
+    /// Whether a value has the type of this kind, however wrong it may be otherwise.
+    fn is_shaped_like(&self, value: &Value) -> bool {
+        let mut faults = Vec::new();
+        self.check(value, "", &mut faults);
+        !faults.iter().any(|fault| fault.pointer.is_empty() && fault.code == "wrong_type")
     }
 
     /// Turns the text of a query parameter into the JSON value that is checked.
@@ -215,6 +231,7 @@ impl Kind {
             Self::Boolean => "true or false",
             Self::Texts { .. } | Self::Object(_) => "an object",
             Self::List { .. } => "a list",
+            Self::Either(_, _) => "one of two kinds",
             Self::Json | Self::Ignored => "anything",
         }
     }

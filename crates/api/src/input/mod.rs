@@ -50,8 +50,16 @@ impl Input {
     pub(crate) fn from_query(fields: &'static [Field], query: Option<&str>) -> Self {
         let mut input = Self { place: "query:", ..Self::default() };
         let mut seen: Vec<&str> = Vec::new();
+        // A list's items are parameters of the same name.
+        let mut lists: Vec<(&Field, Vec<Value>)> = Vec::new();
         for (name, text) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match fields.iter().find(|field| field.name == name) {
+                Some(field) if matches!(field.kind, Kind::List { .. }) => {
+                    match lists.iter_mut().find(|(known, _)| known.name == field.name) {
+                        Some((_, items)) => items.push(text.into_owned().into()),
+                        None => lists.push((field, vec![text.into_owned().into()])),
+                    }
+                }
                 Some(field) if seen.contains(&field.name) => {
                     input.fault(field.name, "duplicate", "is there more than once");
                 }
@@ -61,6 +69,9 @@ impl Input {
                 }
                 None => input.unknown(&name, fields),
             }
+        }
+        for (field, items) in lists {
+            input.take(field, Value::Array(items));
         }
         input.note_missing(fields);
         input
@@ -106,6 +117,12 @@ impl Input {
     /// Notes a fault of a field that only its meaning shows.
     pub(crate) fn fault(&mut self, name: &str, code: &str, detail: impl Into<String>) {
         self.faults.push(FieldError::new(format!("{}{name}", self.place), code, detail));
+    }
+
+    /// Whether a fault of a field, or of the whole, was noted.
+    pub(crate) fn has_fault(&self, name: &str) -> bool {
+        let pointer = format!("{}{name}", self.place);
+        self.faults.iter().any(|fault| fault.pointer.is_empty() || fault.pointer == pointer)
     }
 
     /// Notes faults found elsewhere.

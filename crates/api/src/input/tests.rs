@@ -12,6 +12,7 @@ static FIELDS: &[Field] = &[
     Field::optional("flag", Kind::Boolean, "a flag"),
     Field::optional("waits", Kind::List { item: &NUMBER, min: 1, max: 3 }, "waits"),
     Field::optional("kind", Kind::Choice(&["a", "b"]), "a kind"),
+    Field::optional("place", Kind::Either(&NUMBER, &Kind::Text(Text::line(1, 5))), "a place"),
 ];
 
 fn faults(mut input: Input) -> Vec<(String, String)> {
@@ -54,6 +55,13 @@ fn every_bad_field_is_named() {
         json!({ "name": "a\nb", "when": "2026-01-01T00:00:00Z", "waits": [] }),
         &[("/name", "invalid"), ("/waits", "out_of_range")],
     );
+    let placed = |place: Value| json!({ "name": "x", "when": "2026-01-01T00:00:00Z", "place": place });
+    check_body(placed(json!(7)), &[]);
+    check_body(placed(json!("/do/1")), &[]);
+    check_body(placed(json!(11)), &[("/place", "out_of_range")]);
+    check_body(placed(json!("toolong")), &[("/place", "too_long")]);
+    check_body(placed(json!([7])), &[("/place", "wrong_type")]);
+    check_body(placed(json!(null)), &[("/place", "wrong_type")]);
 }
 
 #[test]

@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 
+use trunkline_dispatch::outcome::ConnectionTiming;
 use trunkline_model::{EventRecord, InboundId, Timestamp};
-use trunkline_store::tables::delivery::{AttemptRow, DeliveryRow};
+use trunkline_store::tables::delivery::{AttemptOutcome, AttemptRow, DeliveryRow};
 use trunkline_store::tables::inbound::InboundRow;
 
 use super::{Facts, Journey, Node, NodeKind};
@@ -152,10 +153,23 @@ fn attempt_node(attempt: &AttemptRow) -> Node {
     let mut parts = vec![format!("attempt {}", attempt.number)];
     parts.extend(outcome.status.map(|status| format!("status {status}")));
     parts.extend(outcome.error.clone().or_else(|| outcome.error_class.clone()));
+    parts.extend(phases(outcome));
     let id = outcome.id.as_str().to_owned();
     let mut node = Node::new(NodeKind::Attempt, id, outcome.started_at, (state, parts.join(", ")), vec![]);
     node.duration_ms = Some(outcome.duration_us as f64 / 1000.0);
     node
+}
+
+/// Where the time of an attempt went, in words: `dns 0.3 ms, connect 8.2 ms, tls 17.4 ms, first byte 40.1 ms`.
+fn phases(outcome: &AttemptOutcome) -> Option<String> {
+    let opened = outcome.connection.as_deref().and_then(ConnectionTiming::from_json);
+    let opened = opened
+        .map(|opened| [("dns", Some(opened.dns_us)), ("connect", opened.connect_us), ("tls", opened.tls_us)]);
+    let first_byte = outcome.first_byte_us.map(i64::unsigned_abs);
+    let phases = opened.into_iter().flatten().chain([("first byte", first_byte)]);
+    let texts: Vec<String> =
+        phases.filter_map(|(name, us)| Some(format!("{name} {:.1} ms", us? as f64 / 1000.0))).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 impl Node {

@@ -33,6 +33,9 @@ fn delivery(seq: i64, statuses: &[i64]) -> (DeliveryRow, Vec<AttemptRow>) {
                 error_class: (*status >= 300).then(|| "status".to_owned()),
                 error: None,
                 response_head: None,
+                first_byte_us: (number == 1).then_some(2000),
+                connection: (*status >= 300)
+                    .then(|| r#"{"dns_us":100,"connect_us":200,"tls_us":600}"#.to_owned()),
             },
         })
         .collect();
@@ -51,6 +54,7 @@ fn delivery(seq: i64, statuses: &[i64]) -> (DeliveryRow, Vec<AttemptRow>) {
         finished_at: Some(at(seq + 45)),
         n_attempts: statuses.len() as i64,
         latest: attempts.last().map(|attempt| attempt.outcome.clone()),
+        order_key: None,
     };
     (row, attempts)
 }
@@ -72,9 +76,9 @@ journey evt_1  started 1970-01-01T00:16:40.001Z, took 46.0 ms
    └─ event evt_1 stored  a.b from /in/clinic  +0 µs
       ├─ event evt_2 stored  a.b from /in/clinic  +1.0 ms
       │  └─ delivery dlv_2 succeeded  a.b to ep_1, 1 attempt  +6.0 ms, took 40.0 ms
-      │     └─ attempt att_1 succeeded  attempt 1, status 204  +11.0 ms, took 2.5 ms
+      │     └─ attempt att_1 succeeded  attempt 1, status 204, first byte 2.0 ms  +11.0 ms, took 2.5 ms
       └─ delivery dlv_1 succeeded  a.b to ep_1, 2 attempts  +5.0 ms, took 40.0 ms
-         ├─ attempt att_1 failed  attempt 1, status 500, status  +10.0 ms, took 2.5 ms
+         ├─ attempt att_1 failed  attempt 1, status 500, status, dns 0.1 ms, connect 0.2 ms, tls 0.6 ms, first byte 2.0 ms  +10.0 ms, took 2.5 ms
          └─ attempt att_2 succeeded  attempt 2, status 200  +20.0 ms, took 2.5 ms
 ";
     assert_eq!(drawn, expect);

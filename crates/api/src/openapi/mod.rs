@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use trunkline_model::ErrorCode;
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::auth::portal::Access;
 use crate::problem::{MEDIA_TYPE, ProblemBody, status_of};
 
 pub(crate) use operation::{Answer, Body, Content, Operation};
@@ -109,6 +110,9 @@ fn describe(operation: &Operation, components: &mut Components) -> Value {
         Some(permission) => {
             described["security"] = json!([{ "token": [] }]);
             described["x-permission"] = permission.as_str().into();
+            if operation.portal != Access::Closed {
+                described["x-portal"] = true.into();
+            }
         }
         None => described["security"] = json!([]),
     }
@@ -117,9 +121,8 @@ fn describe(operation: &Operation, components: &mut Components) -> Value {
 
 fn parameters(operation: &Operation) -> Vec<Value> {
     let mut parameters = Vec::new();
-    if let Some(schema) = &operation.id_schema {
-        parameters
-            .push(json!({ "name": operation.id_name(), "in": "path", "required": true, "schema": schema }));
+    for (name, schema) in operation.id_names().zip(&operation.path_schemas) {
+        parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": schema }));
     }
     for field in operation.query {
         let schema = field.kind.schema();

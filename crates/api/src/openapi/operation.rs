@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use trunkline_model::ErrorCode;
 
 use super::{Components, Described};
+use crate::auth::portal::Access;
 use crate::auth::{Grant, Permission};
 use crate::guard::{Rule, guard};
 use crate::input::{Field, object_schema};
@@ -81,7 +82,10 @@ pub(crate) struct Operation {
     pub(crate) about: &'static str,
     /// `None` for the few that anybody may call.
     pub(crate) permission: Option<Permission>,
-    pub(crate) id_schema: Option<Value>,
+    /// How far tokens for the receiving side may call it.
+    pub(crate) portal: Access,
+    /// Schemas of the parameters in the path, in their order.
+    pub(crate) path_schemas: Vec<Value>,
     pub(crate) query: &'static [Field],
     pub(crate) takes_if_match: bool,
     pub(crate) body: Option<Body>,
@@ -100,7 +104,8 @@ impl Operation {
             summary: "",
             about: "",
             permission: None,
-            id_schema: None,
+            portal: Access::Closed,
+            path_schemas: Vec::new(),
             query: &[],
             takes_if_match: false,
             body: None,
@@ -157,15 +162,21 @@ impl Operation {
         Self { permission: Some(G::PERMISSION), ..self }
     }
 
+    /// Opens it to tokens for the receiving side.
+    pub(crate) fn portal(self, portal: Access) -> Self {
+        Self { portal, ..self }
+    }
+
     /// Describes the id in the path by its prefix.
     pub(crate) fn id_of(self, prefix: &str) -> Self {
         let pattern = format!("^{prefix}[0-9a-f]{{32}}$");
         self.id_schema(json!({ "type": "string", "pattern": pattern }))
     }
 
-    /// Describes the parameter in the path.
-    pub(crate) fn id_schema(self, schema: Value) -> Self {
-        Self { id_schema: Some(schema), ..self }
+    /// Describes the parameter in the path; where there are several, the next one.
+    pub(crate) fn id_schema(mut self, schema: Value) -> Self {
+        self.path_schemas.push(schema);
+        self
     }
 
     pub(crate) fn query(self, query: &'static [Field]) -> Self {
@@ -190,9 +201,9 @@ impl Operation {
         Self { problems, ..self }
     }
 
-    /// The name of the parameter in the path.
-    pub(crate) fn id_name(&self) -> &'static str {
-        self.path.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("id", |(name, _)| name)
+    /// The names of the parameters in the path.
+    pub(crate) fn id_names(&self) -> impl Iterator<Item = &'static str> {
+        self.path.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
     }
 
     pub(crate) fn takes_idempotency_key(&self) -> bool {
@@ -206,7 +217,7 @@ impl Operation {
         codes.extend([C::RequestTimeout, C::ServerInternal]);
         if self.permission.is_some() {
             codes.extend([C::RequestInvalid, C::AuthMissing, C::AuthInvalid, C::AuthForbidden]);
-            codes.extend([C::StoreUnavailable]);
+            codes.extend([C::RequestRateLimited, C::StoreUnavailable]);
         }
         if self.method != Method::GET {
             codes.extend([C::HubDraining, C::StoreFull]);
@@ -228,7 +239,7 @@ impl Operation {
         let handler = match self.permission {
             None => self.handler,
             Some(permission) => {
-                let rule = Rule { permission, query: self.query };
+                let rule = Rule { permission, portal: self.portal, query: self.query };
                 self.handler.route_layer(from_fn_with_state((state.clone(), rule), guard))
             }
         };

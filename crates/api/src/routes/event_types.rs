@@ -15,6 +15,7 @@ use trunkline_store::tables::event_type::{
 use utoipa::ToSchema;
 
 use super::answers::{json, located, no_content};
+use crate::auth::portal::Access;
 use crate::auth::{Permit, grants};
 use crate::catalogue::{SchemaCheck, TenantSettings};
 use crate::input::{Field, Id, Input, JsonBody, Kind, Query, Text};
@@ -91,6 +92,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/api/v1/event-types", "listEventTypes", list)
             .about("catalogue", "Lists event types by name and version, those of packs included")
             .permit::<grants::CatalogueRead>()
+            .portal(Access::Open)
             .query(LIST)
             .answer(Answer::json::<Page<CatalogueEntry>>(200, "A page of event types.")),
         Operation::post("/api/v1/event-types", "createEventType", create)
@@ -111,6 +113,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/api/v1/event-types/{type}", "getEventType", get)
             .about("catalogue", "Reads an event type")
             .permit::<grants::CatalogueRead>()
+            .portal(Access::Open)
             .id_schema(id())
             .query(ONE)
             .answer(Answer::json::<CatalogueEntry>(200, "The event type."))
@@ -132,6 +135,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/api/v1/asyncapi.json", "getAsyncApi", document)
             .about("catalogue", "The tenant's catalogue as an AsyncAPI 3 document")
             .permit::<grants::CatalogueRead>()
+            .portal(Access::Open)
             .answer(Answer::json::<AnyDocument>(200, "The document.")),
         Operation::get("/api/v1/settings", "getSettings", settings)
             .about("catalogue", "Reads the tenant's settings")

@@ -25,6 +25,7 @@ use crate::openapi::schemas::{CloudEvent, EVENT_TYPE, event_bodies};
 use crate::openapi::{Answer, Body, Components, Described, Operation};
 use crate::page::{self, Page, Paging};
 use crate::problem::{FieldFault, Problem};
+use crate::search::{self, Budget, Conditions};
 use crate::state::ApiState;
 
 /// The most events of one batch.
@@ -53,6 +54,7 @@ static LIST: &[Field] = &[
     Field::optional("subject", Kind::Text(Text::line(1, 1024)), "Only this subject."),
     Field::optional("since", Kind::Time, "Only events stored at or after this time."),
     Field::optional("until", Kind::Time, "Only events stored before this time."),
+    search::DATA,
 ];
 
 static REPLAY: &[Field] = &[Field::optional(
@@ -60,6 +62,9 @@ static REPLAY: &[Field] = &[Field::optional(
     Kind::Text(Text::line(1, 64)),
     "Only to this endpoint, whatever its patterns; else to every active endpoint whose patterns select the event.",
 )];
+
+static EMIT: &[Field] =
+    &[Field::optional("atomic", Kind::Boolean, "Of a batch: all events are stored or none. Default false.")];
 
 pub(super) fn operations() -> Vec<Operation> {
     use ErrorCode as C;
@@ -69,15 +74,21 @@ pub(super) fn operations() -> Vec<Operation> {
             .details(
                 "Takes CloudEvents 1.0 in structured, batch and binary mode (`ce-…` headers, any content type). An event \
                  whose id and source are known already is not stored again and answered with its place. In a batch each \
-                 event stands for itself: bad ones are rejected by name, the others are stored together.",
+                 event stands for itself: bad ones are rejected by name, the others are stored together. With `atomic=true` \
+                 one bad event refuses the whole batch, and all are stored or none.",
             )
             .permit::<grants::EventsWrite>()
+            .query(EMIT)
             .body(Body::OneOf(event_bodies))
             .answer(Answer::json::<Emitted>(202, "The event is stored."))
             .answer(Answer::json::<EmittedOrBatch>(200, "The event was known already; or the results of a batch."))
             .problems(&[C::EventTooLarge]),
         Operation::get("/api/v1/events", "listEvents", list)
             .about("events", "Lists events, newest first")
+            .details(
+                "With `source`, `subject` or `data` a call looks at up to 5000 events, or for two seconds, so a page can be \
+                 short, even empty, and still name a next one.",
+            )
             .permit::<grants::EventsRead>()
             .query(LIST)
             .answer(Answer::json::<Page<CloudEvent>>(200, "A page of events.")),
@@ -219,14 +230,19 @@ fn mode(headers: &HeaderMap) -> Result<Mode, Problem> {
 async fn emit(
     permit: Permit<grants::EventsWrite>,
     State(state): State<ApiState>,
+    Query(query): Query,
     request: Request,
 ) -> Result<Response, Problem> {
+    let is_whole = query.flag("atomic").unwrap_or(false);
     let headers = request.headers().clone();
     let mode = mode(&headers)?;
     let body = read_bytes(request, &state).await?;
     let defaults = Defaults { tenant: &permit.tenant, now: state.now() };
     let parsed = match mode {
-        Mode::Batch => return emit_batch(&state, &body, &defaults).await,
+        Mode::Batch => {
+            let judged = judge_batch(&state, &body, &defaults).await?;
+            return emit_batch(&state, if is_whole { whole(judged)? } else { judged }, &defaults).await;
+        }
         Mode::Structured => parse_structured(&body, &defaults),
         Mode::Binary => {
             let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -246,20 +262,50 @@ async fn emit(
     Ok(json(status, &Emitted { id, seq: place.seq, shard: place.shard, warnings: shown(&warnings) }))
 }
 
-async fn emit_batch(state: &ApiState, body: &Bytes, defaults: &Defaults<'_>) -> Result<Response, Problem> {
+/// What is to be said of each event of a batch: warnings, or the faults for which it is not taken.
+type JudgedBatch = Vec<Result<(Event, Vec<FieldError>), Vec<FieldError>>>;
+
+/// Refuses a batch of which an event is not taken, with every fault of it.
+fn whole(judged: JudgedBatch) -> Result<JudgedBatch, Problem> {
+    let at = |index: usize, fault: &FieldError| {
+        FieldError::new(format!("/{index}{}", fault.pointer), fault.code.as_str(), fault.detail.clone())
+    };
+    let faults: Vec<FieldError> = judged
+        .iter()
+        .enumerate()
+        .flat_map(|(index, one)| one.as_ref().err().into_iter().flatten().map(move |fault| at(index, fault)))
+        .collect();
+    if faults.is_empty() { Ok(judged) } else { Err(Problem::invalid(faults)) }
+}
+
+async fn judge_batch(
+    state: &ApiState,
+    body: &Bytes,
+    defaults: &Defaults<'_>,
+) -> Result<JudgedBatch, Problem> {
     let parsed = parse_batch(body, defaults).map_err(refused)?;
     if parsed.len() > MAX_BATCH {
         let detail = format!("at most {MAX_BATCH} events");
         return Err(Problem::invalid(vec![FieldError::new("", "too_many", detail)]));
     }
     let view = state.catalogue.of(state.store(), defaults.tenant).await?;
-    let mut events = Vec::with_capacity(parsed.len());
-    let mut items = Vec::with_capacity(parsed.len());
-    for (index, parsed) in parsed.into_iter().enumerate() {
-        let checked = parsed.and_then(|mut event| match unfit(&event, state.limits.event_bytes) {
+    let judge = |parsed: Result<Event, Vec<FieldError>>| {
+        parsed.and_then(|mut event| match unfit(&event, state.limits.event_bytes) {
             Some(problem) => Err(vec![FieldError::new("", "unfit", problem_text(&problem))]),
             None => view.judge(&mut event).map(|warnings| (event, warnings)),
-        });
+        })
+    };
+    Ok(parsed.into_iter().map(judge).collect())
+}
+
+async fn emit_batch(
+    state: &ApiState,
+    judged: JudgedBatch,
+    defaults: &Defaults<'_>,
+) -> Result<Response, Problem> {
+    let mut events = Vec::with_capacity(judged.len());
+    let mut items = Vec::with_capacity(judged.len());
+    for (index, checked) in judged.into_iter().enumerate() {
         match checked {
             Ok((event, warnings)) => {
                 items.push(BatchItem { warnings: shown(&warnings), ..BatchItem::stored(index, &event) });
@@ -372,19 +418,79 @@ async fn list(
         query.fault("page_token", "invalid", "is not a token of this list");
     }
     query.finish()?;
-    let filter = EventFilter {
-        event_type: query.text("type"),
+    let wanted = Wanted {
         source: query.text("source"),
         subject: query.text("subject"),
+        content: Conditions::read(&query),
+    };
+    let filter = EventFilter {
+        event_type: query.text("type"),
+        source: None,
+        subject: None,
         since: query.time("since"),
         until: query.time("until"),
         beyond,
-        limit: paging.n_rows(),
+        limit: if wanted.is_all() { paging.n_rows() } else { search::CHUNK },
     };
-    let records = event_list(state.store(), &permit.tenant, &filter).await?;
-    let place =
-        |record: &EventRecord| format!("{}.{}.{}", record.recorded_at.as_micros(), record.shard, record.seq);
-    Ok(json(StatusCode::OK, &paging.page(records, place, |record| show(&record))))
+    let (records, stopped_at) = walk(&state, &permit.tenant, filter, &wanted, paging.n_rows()).await?;
+    let mut page = paging.page(records, |record| place_text(place_of(record)), |record| show(&record));
+    // A full page goes on behind its last item, one that ran out of work behind the last event looked at.
+    page.next_page_token =
+        page.next_page_token.or_else(|| stopped_at.map(|place| paging.seal(&place_text(place))));
+    Ok(json(StatusCode::OK, &page))
+}
+
+/// What no index knows of events.
+struct Wanted {
+    source: Option<String>,
+    subject: Option<String>,
+    content: Conditions,
+}
+
+impl Wanted {
+    fn is_all(&self) -> bool {
+        self.source.is_none() && self.subject.is_none() && self.content.is_empty()
+    }
+
+    fn selects(&self, event: &Event) -> bool {
+        self.source.as_ref().is_none_or(|source| *event.source == **source)
+            && self.subject.as_ref().is_none_or(|subject| event.subject.as_deref() == Some(subject))
+            && self.content.hold(&event.data)
+    }
+}
+
+/// Walks until there are enough events or the call's share of work is done; tells then behind which to go on.
+async fn walk(
+    state: &ApiState,
+    tenant: &Tenant,
+    mut filter: EventFilter,
+    wanted: &Wanted,
+    n_wanted: i64,
+) -> Result<(Vec<EventRecord>, Option<EventPlace>), Problem> {
+    let (mut found, mut budget) = (Vec::new(), Budget::new());
+    loop {
+        let records = event_list(state.store(), tenant, &filter).await?;
+        let is_end = (records.len() as i64) < filter.limit;
+        for record in records {
+            filter.beyond = Some(place_of(&record));
+            if wanted.selects(&record.event) {
+                found.push(record);
+            }
+            if found.len() as i64 == n_wanted {
+                return Ok((found, None));
+            }
+            if !budget.take() {
+                return Ok((found, filter.beyond));
+            }
+        }
+        if is_end {
+            return Ok((found, None));
+        }
+    }
+}
+
+fn place_of(record: &EventRecord) -> EventPlace {
+    EventPlace { recorded_at: record.recorded_at, shard: record.shard, seq: record.seq }
 }
 
 /// A place in the order of storing, as page tokens hold it.

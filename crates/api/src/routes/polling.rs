@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use trunkline_model::{ErrorCode, FieldError, Pattern, PollerId, Tenant};
 use trunkline_store::tables::poll::{
-    PollerRow, poller_delete, poller_get, poller_insert, poller_list, poller_move,
+    PollerRow, poller_count, poller_delete, poller_get, poller_insert, poller_list, poller_move,
 };
 use trunkline_store::{Commit, CommitError, Statement};
 use utoipa::ToSchema;
@@ -29,6 +29,8 @@ use crate::tail::{self, Batch, Cursor};
 
 /// Events in an answer when nothing is asked for.
 const DEFAULT_LIMIT: i64 = 50;
+/// Pollers that a tenant may have.
+const MAX_POLLERS: i64 = 1000;
 
 static PATTERN: Kind = EVENT_PATTERN;
 const CURSOR: Kind = Kind::Text(Text {
@@ -76,7 +78,8 @@ pub(super) fn operations() -> Vec<Operation> {
             .details("Its position is behind everything stored by now; `seek` takes it elsewhere.")
             .permit::<grants::EndpointsWrite>()
             .body(Body::Object { name: "PollerInput", fields: INPUT, is_required: true })
-            .answer(Answer::json::<Poller>(201, "The poller.")),
+            .answer(Answer::json::<Poller>(201, "The poller."))
+            .problems(&[C::PollerTooMany]),
         Operation::get("/api/v1/pollers", "listPollers", list)
             .about("pollers", "Lists pollers, newest first")
             .permit::<grants::EndpointsRead>()
@@ -180,6 +183,9 @@ async fn create(
 ) -> Result<Response, Problem> {
     let mut input = Input::from_json(INPUT, body.required()?);
     input.finish()?;
+    if poller_count(state.store(), &permit.tenant).await? >= MAX_POLLERS {
+        return Err(Problem::new(ErrorCode::PollerTooMany));
+    }
     let now = state.now();
     let position = Cursor::end(state.store()).await?.to_text(&permit.tenant);
     let events = input.texts("events").unwrap_or_default();

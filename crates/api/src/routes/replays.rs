@@ -4,20 +4,21 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
-use trunkline_dispatch::endpoint::{DeliveryDefaults, EndpointTable};
-use trunkline_dispatch::replay::{DEFAULT_RATE, Estimate, MAX_RATE, Scope, Wanted, estimate};
+use trunkline_dispatch::endpoint::{DeliveryDefaults, EndpointTable, Outlets};
+use trunkline_dispatch::replay::{DEFAULT_RATE, Estimate, MAX_RATE, MAX_RUNNING, Scope, Wanted, estimate};
 use trunkline_model::{EndpointId, ErrorCode, Pattern, ReplayId, Tenant, Timestamp};
 use trunkline_store::tables::endpoint::{EndpointFilter, EndpointRow, endpoint_get, endpoint_list};
 use trunkline_store::tables::event::EventPlace;
 use trunkline_store::tables::replay::{
-    ReplayRow, ReplayState, replay_get, replay_insert, replay_list, replay_set_state,
+    ReplayRow, ReplayState, replay_count_running, replay_get, replay_insert, replay_list, replay_set_state,
 };
 use trunkline_store::{Commit, CommitError};
 use utoipa::ToSchema;
 
 use super::answers::{json, located};
 use super::undelivered::EVENT_PATTERN;
-use crate::auth::{Permit, grants};
+use crate::auth::portal::{self, Access, PortalScope};
+use crate::auth::{Grant, Permit, grants};
 use crate::input::{Field, Id, Input, JsonBody, Kind, Query, Text};
 use crate::openapi::{Answer, Body, Operation};
 use crate::page::{self, Page, Paging};
@@ -74,9 +75,14 @@ pub(super) fn operations() -> Vec<Operation> {
         operation
             .about("replays", summary)
             .permit::<grants::DeliveriesWrite>()
+            .portal(Access::Scoped)
             .id_of("rpl_")
             .answer(Answer::json::<ReplayJob>(200, "The job."))
-            .problems(&[C::ReplayNotFound, C::ReplayStateConflict])
+            .problems(if id == "resumeReplay" {
+                &[C::ReplayNotFound, C::ReplayStateConflict, C::ReplayTooMany]
+            } else {
+                &[C::ReplayNotFound, C::ReplayStateConflict]
+            })
     };
     vec![
         Operation::post("/api/v1/replays", "createReplay", create)
@@ -85,21 +91,24 @@ pub(super) fn operations() -> Vec<Operation> {
                 "The job goes through the events of its time in the order of storing and makes a new delivery, under the \
                  same `webhook-id`, of each event and endpoint that is in one of the states. It goes on after a restart of \
                  the hub, and makes no pair twice. A tenant's jobs run one after the other. With `dry_run` nothing is made \
-                 and a count is answered, which looks at up to about 10 000 events.",
+                 and a count is answered; one that takes longer than ten seconds says how far it came.",
             )
             .permit::<grants::DeliveriesWrite>()
+            .portal(Access::Scoped)
             .body(Body::Object { name: "ReplayJobInput", fields: INPUT, is_required: true })
             .answer(Answer::json::<ReplayJob>(201, "The job."))
             .answer(Answer::json::<EstimateAnswer>(200, "What a job would do."))
-            .problems(&[C::EndpointNotFound, C::EndpointInactive]),
+            .problems(&[C::EndpointNotFound, C::EndpointInactive, C::ReplayTooMany]),
         Operation::get("/api/v1/replays", "listReplays", list)
             .about("replays", "Lists jobs, newest first")
             .permit::<grants::DeliveriesRead>()
+            .portal(Access::Scoped)
             .query(LIST)
             .answer(Answer::json::<Page<ReplayJob>>(200, "A page of jobs.")),
         Operation::get("/api/v1/replays/{id}", "getReplay", get)
             .about("replays", "Reads one job with its progress")
             .permit::<grants::DeliveriesRead>()
+            .portal(Access::Scoped)
             .id_of("rpl_")
             .answer(Answer::json::<ReplayJob>(200, "The job."))
             .problems(&[C::ReplayNotFound]),
@@ -123,7 +132,7 @@ enum JobState {
 
 /// A job that sends past events again.
 #[derive(Debug, Serialize, ToSchema)]
-struct ReplayJob {
+pub(super) struct ReplayJob {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = String)]
@@ -237,8 +246,20 @@ struct Draft {
 }
 
 impl Draft {
-    fn read(body: serde_json::Value, tenant: Tenant, now: Timestamp) -> Result<Self, Problem> {
+    fn read(
+        body: serde_json::Value,
+        tenant: Tenant,
+        portal: Option<&PortalScope>,
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
         let mut input = Input::from_json(INPUT, body);
+        match input.text("endpoint_id") {
+            Some(id) => portal::check(portal, &id)?,
+            None if portal.and_then(PortalScope::listed).is_some() => {
+                input.fault("endpoint_id", "required", "is missing; the token is for some endpoints only");
+            }
+            None => {}
+        }
         let since = input.time("since").unwrap_or_default();
         let until = input.time("until").unwrap_or(now);
         if until > now {
@@ -294,17 +315,45 @@ async fn create(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let now = state.now();
-    let draft = Draft::read(body.required()?, permit.tenant, now)?;
+    let draft = Draft::read(body.required()?, permit.tenant, permit.portal.as_ref(), now)?;
     let endpoints = endpoints(&state, &draft.scope).await?;
     if draft.is_dry {
-        let table = EndpointTable::new(&endpoints, &DeliveryDefaults::default(), &state.egress);
+        let table =
+            EndpointTable::new(&endpoints, &DeliveryDefaults::default(), &Outlets::only(&state.egress));
         let found = estimate(state.store(), &draft.scope, &table).await?;
         return Ok(json(StatusCode::OK, &EstimateAnswer::from(found)));
     }
     let row = draft.into_row(now);
+    check_number(&state, &row.tenant).await?;
     state.journal.commit(Commit::statements(vec![replay_insert(&row)])).await?;
     let path = format!("/api/v1/replays/{}", row.id);
     Ok(located(json(StatusCode::CREATED, &ReplayJob::from(row)), &path))
+}
+
+/// The job that sends an endpoint what it has not got since a time.
+pub(super) fn recovery(
+    endpoint: &EndpointRow,
+    since: Timestamp,
+    rate_per_s: Option<i64>,
+    now: Timestamp,
+) -> ReplayRow {
+    let scope = Scope {
+        tenant: endpoint.tenant.clone(),
+        endpoint_id: Some(endpoint.id.clone()),
+        event_types: Pattern::parse("**").into_iter().collect(),
+        states: [Wanted::Failed, Wanted::Missed].into(),
+        since,
+        until: now,
+    };
+    Draft { scope, rate_per_s: rate_per_s.unwrap_or(DEFAULT_RATE), is_dry: false }.into_row(now)
+}
+
+/// Refuses one more running job than a tenant may have. Two calls at once may get through together.
+pub(super) async fn check_number(state: &ApiState, tenant: &Tenant) -> Result<(), Problem> {
+    if replay_count_running(state.store(), tenant).await? >= MAX_RUNNING {
+        return Err(Problem::new(ErrorCode::ReplayTooMany));
+    }
+    Ok(())
 }
 
 /// The endpoints that a job is about: the one it names, which must be in use, or all of the tenant.
@@ -320,8 +369,7 @@ async fn endpoints(state: &ApiState, scope: &Scope) -> Result<Vec<EndpointRow>, 
     let mut all: Vec<EndpointRow> = Vec::new();
     loop {
         let before = all.last().map(|row| row.id.as_str().to_owned());
-        let filter =
-            EndpointFilter { active: Some(true), before, limit: ENDPOINTS_PAGE, ..EndpointFilter::default() };
+        let filter = EndpointFilter { active: Some(true), before, limit: ENDPOINTS_PAGE };
         let rows = endpoint_list(state.store(), &scope.tenant, &filter).await?;
         let is_end = (rows.len() as i64) < ENDPOINTS_PAGE;
         all.extend(rows);
@@ -340,12 +388,21 @@ async fn list(
     query.finish()?;
     let wanted = query.text("state").and_then(|text| ReplayState::parse(&text));
     let after = paging.after.as_deref();
-    let rows = replay_list(state.store(), &permit.tenant, wanted, after, paging.n_rows()).await?;
+    let own = permit.portal.as_ref().and_then(PortalScope::listed);
+    let rows = replay_list(state.store(), &permit.tenant, (wanted, own), after, paging.n_rows()).await?;
     Ok(json(StatusCode::OK, &paging.page(rows, |row| row.id.as_str().to_owned(), ReplayJob::from)))
 }
 
-async fn find(state: &ApiState, tenant: &Tenant, id: &str) -> Result<ReplayRow, Problem> {
-    replay_get(state.store(), tenant, id).await?.ok_or_else(|| Problem::new(ErrorCode::ReplayNotFound))
+/// Finds a job. A token for some endpoints sees those of its endpoints.
+async fn find<G: Grant>(state: &ApiState, permit: &Permit<G>, id: &str) -> Result<ReplayRow, Problem> {
+    let own = permit.portal.as_ref().and_then(PortalScope::listed);
+    let is_own = |row: &ReplayRow| {
+        own.is_none_or(|own| {
+            row.endpoint_id.as_ref().is_some_and(|id| own.iter().any(|own| own == id.as_str()))
+        })
+    };
+    let row = replay_get(state.store(), &permit.tenant, id).await?.filter(is_own);
+    row.ok_or_else(|| Problem::new(ErrorCode::ReplayNotFound))
 }
 
 async fn get(
@@ -353,7 +410,7 @@ async fn get(
     State(state): State<ApiState>,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    let row = find(&state, &permit.tenant, &id).await?;
+    let row = find(&state, &permit, &id).await?;
     Ok(json(StatusCode::OK, &ReplayJob::from(row)))
 }
 
@@ -362,7 +419,7 @@ async fn pause(
     State(state): State<ApiState>,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    change(&state, &permit.tenant, &id, ReplayState::Paused).await
+    change(&state, &permit, &id, ReplayState::Paused).await
 }
 
 async fn resume(
@@ -370,7 +427,7 @@ async fn resume(
     State(state): State<ApiState>,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    change(&state, &permit.tenant, &id, ReplayState::Running).await
+    change(&state, &permit, &id, ReplayState::Running).await
 }
 
 async fn cancel(
@@ -378,12 +435,17 @@ async fn cancel(
     State(state): State<ApiState>,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    change(&state, &permit.tenant, &id, ReplayState::Cancelled).await
+    change(&state, &permit, &id, ReplayState::Cancelled).await
 }
 
 /// Takes a job to a state; one that is there already stays as it is.
-async fn change(state: &ApiState, tenant: &Tenant, id: &str, to: ReplayState) -> Result<Response, Problem> {
-    let row = find(state, tenant, id).await?;
+async fn change(
+    state: &ApiState,
+    permit: &Permit<grants::DeliveriesWrite>,
+    id: &str,
+    to: ReplayState,
+) -> Result<Response, Problem> {
+    let row = find(state, permit, id).await?;
     if row.state == to {
         return Ok(json(StatusCode::OK, &ReplayJob::from(row)));
     }
@@ -391,12 +453,15 @@ async fn change(state: &ApiState, tenant: &Tenant, id: &str, to: ReplayState) ->
         let detail = format!("the job is {} and stays so", row.state.as_str());
         return Err(Problem::new(ErrorCode::ReplayStateConflict).with_detail(detail));
     }
-    let statement = replay_set_state(tenant, id, (row.state, to), state.now());
+    if to == ReplayState::Running {
+        check_number(state, &permit.tenant).await?;
+    }
+    let statement = replay_set_state(&permit.tenant, id, (row.state, to), state.now());
     match state.journal.commit(Commit::statements(vec![statement])).await {
         Ok(_) => {}
         Err(CommitError::Guard { .. }) => return Err(Problem::new(ErrorCode::ReplayStateConflict)),
         Err(error) => return Err(error.into()),
     }
-    let row = find(state, tenant, id).await?;
+    let row = find(state, permit, id).await?;
     Ok(json(StatusCode::OK, &ReplayJob::from(row)))
 }

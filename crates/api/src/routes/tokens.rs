@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::answers::{json, no_content, secret_json};
 use crate::auth::token::{self, NewToken};
-use crate::auth::{Permit, Role, grants};
+use crate::auth::{Permit, Person, Role, grants};
 use crate::input::{Field, Id, Input, JsonBody, Kind, Query, Text};
 use crate::openapi::{Answer, Body, Operation};
 use crate::page::{self, Page, Paging};
@@ -31,6 +31,16 @@ static LIST: &[Field] = &[page::LIMIT, page::TOKEN];
 static INPUT: &[Field] = &[
     Field::required("name", Kind::Text(Text::line(1, 200)), "For people: who uses it, and what for."),
     Field::required("role", Kind::Choice(&ROLES), "What it may do."),
+    Field::optional(
+        "user",
+        Kind::Text(Text::line(1, 256)),
+        "The person whose token it is, by the id that tasks name them by.",
+    ),
+    Field::optional(
+        "groups",
+        Kind::List { item: &Kind::Text(Text::line(1, 256)), min: 0, max: 100 },
+        "The groups of that person. Only together with `user`.",
+    ),
     Field::optional(
         "expires_in_s",
         Kind::Integer { min: 1, max: MAX_LIFETIME_S },
@@ -71,6 +81,13 @@ struct Token {
     name: String,
     /// `admin`, `operator`, `emitter` or `viewer`.
     role: String,
+    /// The person whose token it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String)]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    groups: Vec<String>,
     #[schema(format = DateTime)]
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +114,8 @@ impl From<&TokenRow> for Token {
             id: row.id.as_str().to_owned(),
             name: row.name.clone(),
             role: row.role.clone(),
+            user: row.person.clone(),
+            groups: row.groups.clone(),
             created_at: row.created_at.to_rfc3339(),
             expires_at: row.expires_at.map(Timestamp::to_rfc3339),
             revoked_at: row.revoked_at.map(Timestamp::to_rfc3339),
@@ -110,12 +129,17 @@ async fn create(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let mut input = Input::from_json(INPUT, body.required()?);
+    if input.text("user").is_none() && input.texts("groups").is_some_and(|groups| !groups.is_empty()) {
+        input.fault("groups", "unexpected", "groups are those of a person: name the `user`");
+    }
     input.finish()?;
+    let groups = input.texts("groups").unwrap_or_default();
     let role = input.text("role").and_then(|text| Role::parse(&text));
     let new = NewToken {
         tenant: permit.tenant,
         name: input.text("name").unwrap_or_default(),
         role: role.ok_or_else(|| Problem::new(ErrorCode::RequestInvalid))?,
+        person: input.text("user").map(|user| Person { user, groups }),
         lifetime: input.integer("expires_in_s").and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs),
     };
     let (row, secret) = token::create(state.store(), new, state.now()).await?;

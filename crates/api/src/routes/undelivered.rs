@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
-use trunkline_dispatch::endpoint::{DeliveryDefaults, Endpoint};
+use trunkline_dispatch::endpoint::{DeliveryDefaults, Endpoint, Outlets};
 use trunkline_dispatch::replay::{SkipReason, Standing, Unplanned, planned_to};
 use trunkline_model::{ErrorCode, EventType, Pattern, Timestamp};
 use trunkline_store::tables::delivery::{
@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 
 use super::answers::json;
 use super::events::{place_from_text, place_text};
+use crate::auth::portal::{self, Access};
 use crate::auth::{Permit, grants};
 use crate::input::{Field, Id, Kind, Query, Text};
 use crate::openapi::schemas::PATTERN;
@@ -70,6 +71,7 @@ pub(super) fn operations() -> Vec<Operation> {
                  is a success. A call looks at up to 2000 events, so a page can be short, even empty, and still name a next.",
             )
             .permit::<grants::DeliveriesRead>()
+            .portal(Access::EndpointInPath)
             .id_of("ep_")
             .query(LIST)
             .answer(Answer::json::<Page<EventStanding>>(200, "A page of events."))
@@ -87,7 +89,7 @@ pub(super) fn operations() -> Vec<Operation> {
 /// The state of an event and an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum StandingState {
+pub(super) enum StandingState {
     /// Waiting: under way or due at `next_attempt_at`.
     Pending,
     /// Given up: exhausted or cancelled.
@@ -99,13 +101,18 @@ enum StandingState {
 
 /// Where an event stands with an endpoint.
 #[derive(Debug, Serialize, ToSchema)]
-struct Outcome {
-    state: StandingState,
-    /// Of `skipped`: `not_planned_yet`, `created_later`, `disabled`, `filtered`, `no_match` or `test`. Of `failed`:
-    /// `exhausted`, or why it was cancelled. Of `pending`: what it waits for, when that is more than the time.
+pub(super) struct Outcome {
+    pub(super) state: StandingState,
+    /// Of `skipped`: `not_planned_yet`, `created_later`, `disabled`, `filtered`, `expired`, `no_match` or `test`. Of
+    /// `failed`: `exhausted`, or why it was cancelled. Of `pending`: what it waits for, when that is more than the time.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = String)]
     reason: Option<String>,
+    /// Where `disabled`, `filtered` and `no_match` are judged from settings: `then` when the endpoint has not been changed
+    /// since the event was stored, so that they are what was so, `now` when they are only what would be so today.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String)]
+    judged_by: Option<&'static str>,
     /// The delivery that decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = String)]
@@ -135,28 +142,45 @@ struct EventStanding {
 
 /// An endpoint, and where the event stands with it.
 #[derive(Debug, Serialize, ToSchema)]
-struct EndpointStanding {
-    endpoint_id: String,
+pub(super) struct EndpointStanding {
+    pub(super) endpoint_id: String,
     #[serde(flatten)]
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
 }
 
 impl Outcome {
-    fn new(standing: Standing, delivery: Option<&DeliveryStub>, reason: impl FnOnce() -> SkipReason) -> Self {
+    /// `changed_at` is when the endpoint was last changed.
+    pub(super) fn new(
+        (standing, delivery): (Standing, Option<&DeliveryStub>),
+        unplanned: &Unplanned<'_>,
+        changed_at: Timestamp,
+    ) -> Self {
+        let skipped = delivery.and_then(unattempted);
         let state = match standing {
+            _ if skipped.is_some() => StandingState::Skipped,
             Standing::Succeeded => StandingState::Succeeded,
             Standing::Pending => StandingState::Pending,
             Standing::Failed => StandingState::Failed,
             Standing::Missed => StandingState::Skipped,
         };
-        let reason = match delivery {
-            None => Some(reason_text(reason())),
-            Some(delivery) if delivery.state == DeliveryState::Exhausted => Some("exhausted".to_owned()),
-            Some(delivery) => delivery.reason.clone(),
+        let (reason, judged_by) = match delivery {
+            None => {
+                let reason = unplanned.reason();
+                let is_by_settings =
+                    matches!(reason, SkipReason::Disabled | SkipReason::Filtered | SkipReason::NoMatch);
+                let judged_by = if changed_at <= unplanned.recorded_at { "then" } else { "now" };
+                (Some(reason_text(reason)), is_by_settings.then_some(judged_by))
+            }
+            Some(_) if skipped.is_some() => (skipped.map(str::to_owned), None),
+            Some(delivery) if delivery.state == DeliveryState::Exhausted => {
+                (Some("exhausted".to_owned()), None)
+            }
+            Some(delivery) => (delivery.reason.clone(), None),
         };
         Self {
             state,
             reason,
+            judged_by,
             delivery_id: delivery.map(|delivery| delivery.id.as_str().to_owned()),
             next_attempt_at: delivery
                 .and_then(|delivery| delivery.next_attempt_at)
@@ -164,6 +188,18 @@ impl Outcome {
             n_attempts: delivery.map(|delivery| delivery.n_attempts),
             error_class: delivery.and_then(|delivery| delivery.error_class.clone()),
         }
+    }
+}
+
+/// Why a delivery was given up before its first attempt, where that is as good as if there were none.
+fn unattempted(delivery: &DeliveryStub) -> Option<&'static str> {
+    if delivery.state != DeliveryState::Cancelled || delivery.n_attempts > 0 {
+        return None;
+    }
+    match delivery.reason.as_deref()? {
+        "endpoint disabled" => Some("disabled"),
+        "event expired" => Some("expired"),
+        _ => None,
     }
 }
 
@@ -181,7 +217,7 @@ fn reason_text(reason: SkipReason) -> String {
 
 /// The endpoint as dispatch reads it; where it may point is no matter here.
 fn parsed(state: &ApiState, row: &EndpointRow) -> Endpoint {
-    Endpoint::from_row(row, &DeliveryDefaults::default(), &state.egress)
+    Endpoint::from_row(row, &DeliveryDefaults::default(), &Outlets::only(&state.egress))
 }
 
 /// What a caller asks of the list.
@@ -221,6 +257,9 @@ async fn list(
     let paging = Paging::read(&mut query, &format!("undelivered of {id}"), &permit.tenant);
     let mut after = paging.after.as_deref().and_then(place_from_text);
     query.finish()?;
+    if permit.portal.is_some() && query.text("include").is_some() {
+        return Err(portal::refused("see events that its endpoints do not want"));
+    }
     let row = endpoint_get(state.store(), &permit.tenant, &id).await?;
     let row = row.ok_or_else(|| Problem::new(ErrorCode::EndpointNotFound))?;
     let endpoint = parsed(&state, &row);
@@ -251,7 +290,7 @@ async fn list(
             after = Some(event.place);
             if asked.selects(&event.event_type) {
                 let to = planned.get(&event.place.shard).copied().unwrap_or_default();
-                let standing = stand(&event, &endpoint, (to, row.created_at));
+                let standing = stand(&event, &endpoint, (to, &row));
                 items.extend(Some(standing).filter(|standing| asked.shows(&standing.outcome)));
             }
         }
@@ -266,21 +305,18 @@ fn answer(paging: &Paging, items: Vec<EventStanding>, next: Option<String>) -> R
     json(StatusCode::OK, &Page { items, next_page_token: next.map(|place| paging.seal(&place)) })
 }
 
-fn stand(
-    event: &OwedEvent,
-    endpoint: &Endpoint,
-    (planned_to, created_at): (i64, Timestamp),
-) -> EventStanding {
-    let (standing, delivery) = Standing::of(&event.deliveries);
+fn stand(event: &OwedEvent, endpoint: &Endpoint, (planned_to, row): (i64, &EndpointRow)) -> EventStanding {
     let unplanned = Unplanned {
         event_type: &event.event_type,
         source: &event.source,
         recorded_at: event.place.recorded_at,
         seq: event.place.seq,
         planned_to,
-        endpoint_created_at: created_at,
+        endpoint_created_at: row.created_at,
+        is_selected: endpoint.wants(&event.event_type),
+        is_active: row.active,
     };
-    let outcome = Outcome::new(standing, delivery, || unplanned.reason(endpoint));
+    let outcome = Outcome::new(Standing::of(&event.deliveries), &unplanned, row.updated_at);
     EventStanding {
         event_id: event.id.as_str().to_owned(),
         event_type: event.event_type.as_str().to_owned(),
@@ -313,7 +349,7 @@ async fn list_of_event(
     };
     let show = |row: EndpointRow| {
         let of_endpoint = made.iter().filter(|delivery| delivery.endpoint_id == row.id);
-        let (standing, delivery) = Standing::of(of_endpoint);
+        let standing = Standing::of(of_endpoint);
         let unplanned = Unplanned {
             event_type: &record.event.event_type,
             source: &record.event.source,
@@ -321,8 +357,10 @@ async fn list_of_event(
             seq: record.seq,
             planned_to: planned.get(&record.shard).copied().unwrap_or_default(),
             endpoint_created_at: row.created_at,
+            is_selected: parsed(&state, &row).wants(&record.event.event_type),
+            is_active: row.active,
         };
-        let outcome = Outcome::new(standing, delivery, || unplanned.reason(&parsed(&state, &row)));
+        let outcome = Outcome::new(standing, &unplanned, row.updated_at);
         EndpointStanding { endpoint_id: row.id.into_string(), outcome }
     };
     Ok(json(StatusCode::OK, &paging.page(rows, |row| row.id.as_str().to_owned(), show)))

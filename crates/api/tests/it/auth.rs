@@ -5,19 +5,22 @@ use serde_json::{Value, json};
 use trunkline_api::auth::Role;
 use trunkline_api::auth::token::{SeedError, hash, seed_admin};
 use trunkline_api::openapi_json;
-use trunkline_model::{Clock as _, EventId, InboundId, Secret, Timestamp};
+use trunkline_model::{Clock as _, EndpointId, InboundId, Secret, Timestamp};
 use trunkline_store::Commit;
 use trunkline_store::tables::dead_letter::{DeadLetterRow, dead_letter_insert};
 use trunkline_store::tables::inbound::{InboundRow, Verdict, inbound_insert};
 use trunkline_store::tables::token::token_find;
 
 use crate::harness::{Hub, tenant};
-use crate::journey::delivery;
+use crate::journey::delivery_of;
 
 struct Operation {
     method: Method,
     path: String,
+    /// Method and path as in the document.
+    name: String,
     permission: String,
+    portal: bool,
     statuses: Vec<u16>,
 }
 
@@ -30,7 +33,9 @@ fn operations() -> Vec<Operation> {
             if path.starts_with("/api/v1") {
                 all.push(Operation {
                     method: Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(),
-                    path: path.replace("{id}", "nowhere"),
+                    path: path.replace("{id}", "nowhere").replace("{document_id}", "nowhere"),
+                    name: format!("{} {path}", method.to_uppercase()),
+                    portal: operation["x-portal"] == true,
                     permission: operation["x-permission"].as_str().unwrap().to_owned(),
                     statuses: operation["responses"]
                         .as_object()
@@ -52,11 +57,16 @@ fn roles_with(permission: &str) -> &'static [&'static str] {
         "tokens:manage" => &["admin"],
         "events:write" => &["admin", "operator", "emitter"],
         "events:read" | "catalogue:read" => &["admin", "operator", "emitter", "viewer"],
-        "endpoints:write" | "deliveries:write" | "inbound:write" | "dead_letters:write"
-        | "catalogue:write" => &["admin", "operator"],
-        "endpoints:read" | "deliveries:read" | "inbound:read" | "dead_letters:read" | "status:read" => {
-            &["admin", "operator", "viewer"]
-        }
+        "endpoints:write"
+        | "portal_tokens:manage"
+        | "deliveries:write"
+        | "inbound:write"
+        | "dead_letters:write"
+        | "catalogue:write"
+        | "workflows:write"
+        | "tasks:write" => &["admin", "operator"],
+        "workflows:read" | "tasks:read" | "endpoints:read" | "deliveries:read" | "inbound:read"
+        | "dead_letters:read" | "status:read" => &["admin", "operator", "viewer"],
         other => panic!("no rule for {other}"),
     }
 }
@@ -80,13 +90,20 @@ async fn nobody_gets_in_without_a_token() {
 #[tokio::test]
 async fn each_role_may_do_what_the_table_says() {
     let hub = Hub::start().await;
+    let portal = crate::portal::mint(&hub, json!({})).await.body["token"].as_str().unwrap().to_owned();
     for operation in operations() {
-        for role in Role::ALL {
-            let call = hub.call(operation.method.clone(), &operation.path).token(hub.token(role.as_str()));
+        assert_eq!(operation.portal, crate::portal::is_open(&operation.name), "{}", operation.name);
+        for role in Role::ALL.into_iter().chain([Role::Portal]) {
+            let is_portal = role == Role::Portal;
+            let token = if is_portal { &portal } else { hub.token(role.as_str()) };
+            let call = hub.call(operation.method.clone(), &operation.path).token(token);
             let call = if operation.method == Method::GET { call } else { call.json(&json!({})) };
             let answer = call.send().await;
             let what = format!("{} {} as {}", operation.method, operation.path, role.as_str());
-            let is_allowed = roles_with(&operation.permission).contains(&role.as_str());
+            let is_allowed = match role {
+                Role::Portal => crate::portal::is_open(&operation.name),
+                _ => roles_with(&operation.permission).contains(&role.as_str()),
+            };
             assert_eq!(answer.status != StatusCode::FORBIDDEN, is_allowed, "{what}");
             assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{what}");
             assert!(operation.statuses.contains(&answer.status.as_u16()), "{what}: {}", answer.status);
@@ -122,7 +139,8 @@ async fn populate(hub: &Hub) -> Vec<String> {
         n_attempts: 3,
         failed_at: hub.clock.now(),
     };
-    let delivery_row = delivery(&EventId::from_text("order-1"), 1);
+    let mut delivery_row = delivery_of(hub, "order-1").await;
+    delivery_row.endpoint_id = EndpointId::from_text(webhook.clone());
     let statements = vec![inbound_insert(&inbound), dead_letter_insert(&letter)];
     let deliveries = Commit::deliveries(vec![delivery_row.clone()]);
     hub.store.commit(Commit { statements, ..deliveries }).await.unwrap();
@@ -133,6 +151,7 @@ async fn populate(hub: &Hub) -> Vec<String> {
         format!("/api/v1/webhooks/{webhook}"),
         format!("/api/v1/webhooks/{webhook}/deliveries"),
         format!("/api/v1/deliveries/{}", delivery_row.id),
+        format!("/api/v1/deliveries/{}/request", delivery_row.id),
         format!("/api/v1/inbound/{}", inbound.id),
         format!("/api/v1/dead-letters/{}", letter.id),
         format!("/api/v1/tokens/{}", token.body["id"].as_str().unwrap()),
@@ -239,4 +258,26 @@ async fn an_empty_store_gets_an_admin() {
     let row = token_find(&store, &hash(made.expose())).await.unwrap().unwrap();
     assert_eq!((row.role.as_str(), row.tenant.as_str()), ("admin", "default"));
     assert!(seed_admin(&store, None, now).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn each_token_has_its_own_rate() {
+    let hub = Hub::start_with(|limits| limits.requests_per_s = std::num::NonZeroU32::new(1)).await;
+    let list = async |token: &str| hub.call(Method::GET, "/api/v1/events").token(token).send().await;
+    let admin = hub.token("admin");
+    let mut statuses = Vec::new();
+    // Two at once are allowed; a slow machine may get some more through.
+    for _ in 0..50 {
+        let answer = list(admin).await;
+        statuses.push(answer.status.as_u16());
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            assert_eq!(answer.body["code"], "request.rate_limited");
+            let seconds: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+            assert!((1..=2).contains(&seconds), "{seconds}");
+            break;
+        }
+    }
+    assert_eq!(statuses[..2], [200, 200]);
+    assert_eq!(statuses.last(), Some(&429));
+    assert_eq!(list(hub.token("viewer")).await.status, StatusCode::OK, "another token goes on");
 }

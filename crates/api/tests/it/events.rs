@@ -128,3 +128,19 @@ async fn replay_asks_dispatch() {
     assert_eq!(hub.post(path, &json!({ "endpoint_id": "ep_none" })).await.code(), "endpoint.not_found");
     assert_eq!(hub.post(path, &json!({ "endpoint": "x" })).await.pointers(), ["/endpoint"]);
 }
+
+#[tokio::test]
+async fn an_atomic_batch_is_stored_whole_or_not_at_all() {
+    let hub = Hub::start().await;
+    let event = |id: &str, event_type: &str| serde_json::json!({ "specversion": "1.0", "id": id, "source": "/tests", "type": event_type });
+    let send = async |batch: &serde_json::Value| {
+        let body = serde_json::to_vec(batch).unwrap();
+        let call = hub.call(http::Method::POST, "/api/v1/events?atomic=true").token(hub.token("emitter"));
+        call.bytes("application/cloudevents-batch+json", &body).send().await
+    };
+    let refused = send(&serde_json::json!([event("a", "order.paid"), event("b", "no type")])).await;
+    assert_eq!(refused.pointers(), ["/1/type"], "{}", refused.text);
+    assert_eq!(hub.get("/api/v1/events").await.body["items"], serde_json::json!([]));
+    let stored = send(&serde_json::json!([event("a", "order.paid"), event("b", "order.paid")])).await;
+    assert_eq!(stored.body["items"][1]["status"], "accepted", "{}", stored.text);
+}

@@ -16,21 +16,30 @@ use tower::ServiceExt as _;
 use trunkline_api::auth::Role;
 use trunkline_api::auth::token::{NewToken, create};
 use trunkline_api::catalogue::EventCatalogue;
-use trunkline_api::seams::{Deliveries, EngineError, PlannedDelivery, Rejudge, Rejudged};
-use trunkline_api::{ApiLimits, ApiMetrics, ApiParts, ApiState, router};
-use trunkline_connect::{BoxFuture, EgressPolicy};
+use trunkline_api::seams::{Circuit, Deliveries, EngineError, PlannedDelivery, Rejudge, Rejudged};
+use trunkline_api::{ApiLimits, ApiMetrics, ApiParts, ApiState, CorsOrigins, Sending, router};
+use trunkline_connect::{BoxFuture, EgressPolicy, SendError, Target};
+use trunkline_dispatch::engine::Sample;
+use trunkline_flow::engine::effects::{EffectCall, Effects};
+use trunkline_flow::engine::input::Failure;
+use trunkline_flow::engine::metrics::FlowMetrics;
+use trunkline_flow::engine::{Engine, EngineLimits, EngineOptions};
 use trunkline_journal::Journal;
+use trunkline_journal::ownership::{self, OwnershipOptions};
 use trunkline_model::{
-    Clock, DeliveryId, EndpointId, EventRecord, InboundId, ManualClock, Tenant, Timestamp,
+    Clock, DeliveryId, EndpointId, ErrorCode, EventRecord, InboundId, ManualClock, Tenant, Timestamp,
 };
 use trunkline_store::Store;
 use trunkline_store::tables::inbound::Verdict;
 use trunkline_testkit::TestStore;
 
 /// Stands in for dispatch and ingest; notes what was asked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FakeEngines {
     pub(crate) asked: Mutex<Vec<String>>,
+    pub(crate) circuit: Mutex<Circuit>,
+    /// What retries and skips are refused with.
+    pub(crate) refuses: Mutex<Option<ErrorCode>>,
 }
 
 impl FakeEngines {
@@ -54,8 +63,10 @@ impl Deliveries for FakeEngines {
         &'a self,
         _: &'a Tenant,
         endpoint_id: &'a EndpointId,
+        sample: Option<Sample>,
     ) -> BoxFuture<'a, Result<DeliveryId, EngineError>> {
-        self.note(format!("test {endpoint_id}"));
+        let sample = sample.map(|sample| format!(" as {} {}", sample.event_type.as_str(), sample.data));
+        self.note(format!("test {endpoint_id}{}", sample.unwrap_or_default()));
         Box::pin(async { Ok(DeliveryId::fresh()) })
     }
 
@@ -65,7 +76,34 @@ impl Deliveries for FakeEngines {
         delivery_id: &'a DeliveryId,
     ) -> BoxFuture<'a, Result<DeliveryId, EngineError>> {
         self.note(format!("retry {delivery_id}"));
-        Box::pin(async { Ok(delivery_id.clone()) })
+        let refusal = *self.refuses.lock().unwrap();
+        Box::pin(async move { refusal.map_or(Ok(delivery_id.clone()), |code| Err(code.into())) })
+    }
+
+    fn skip<'a>(
+        &'a self,
+        _: &'a Tenant,
+        delivery_id: &'a DeliveryId,
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.note(format!("skip {delivery_id}"));
+        let refusal = *self.refuses.lock().unwrap();
+        Box::pin(async move { refusal.map_or(Ok(()), |code| Err(code.into())) })
+    }
+
+    fn vet<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), SendError>> {
+        let found = match target.host() {
+            "inside.example" => {
+                let refused = EgressPolicy::default().check([10, 0, 0, 1].into()).unwrap_err();
+                Err(SendError::Blocked(refused))
+            }
+            "nowhere.example" => Err(SendError::DnsEmpty),
+            _ => Ok(()),
+        };
+        Box::pin(std::future::ready(found))
+    }
+
+    fn circuit(&self, _: &EndpointId) -> Circuit {
+        *self.circuit.lock().unwrap()
     }
 
     fn endpoints_changed(&self) -> BoxFuture<'_, ()> {
@@ -150,6 +188,34 @@ impl Call<'_> {
     }
 }
 
+/// A world in which every call of a workflow gives nothing.
+struct Nothing;
+
+impl Effects for Nothing {
+    fn run(&self, _: EffectCall) -> BoxFuture<'_, Result<Value, Failure>> {
+        Box::pin(async { Ok(Value::Null) })
+    }
+}
+
+/// Runs the workflow engine on every shard.
+async fn workflows(journal: &Journal) -> Engine {
+    let hour = Duration::from_hours(1);
+    let options = OwnershipOptions { lease_for: hour * 2, renew_every: hour };
+    let (ownership, _) = ownership::keep(journal.clone(), "node-1".into(), options, CancellationToken::new());
+    let n_shards = journal.n_shards() as usize;
+    ownership.owned().wait_for(|owned| owned.len() == n_shards).await.unwrap();
+    let options = EngineOptions {
+        outlets: trunkline_flow::catalog::Outlets::default(),
+        journal: journal.clone(),
+        ownership,
+        effects: Arc::new(Nothing),
+        secrets: Arc::new(trunkline_model::NoSecrets),
+        limits: EngineLimits::default(),
+        metrics: FlowMetrics::default(),
+    };
+    Engine::start(options, CancellationToken::new())
+}
+
 /// A hub under test.
 pub(crate) struct Hub {
     pub(crate) store: Store,
@@ -169,33 +235,55 @@ pub(crate) fn tenant() -> Tenant {
 
 impl Hub {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same with other limits.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut ApiLimits)) -> Self {
+        let mut limits = ApiLimits {
+            body_bytes: 64 * 1024,
+            event_bytes: 16 * 1024,
+            endpoints: 200,
+            endpoints_by_portal: 3,
+            ..ApiLimits::default()
+        };
+        change(&mut limits);
         let home = match std::env::var("TRUNKLINE_TEST_STORE").as_deref() {
             Ok("postgres") => TestStore::postgres().await.expect("the store asked for is reachable"),
             _ => TestStore::sqlite().await,
         };
         let store = home.store.clone();
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_secs(1_800_000_000)));
-        let engines = Arc::new(FakeEngines::default());
+        let engines = Arc::new(FakeEngines {
+            asked: Mutex::default(),
+            circuit: Mutex::new(Circuit::Closed),
+            refuses: Mutex::default(),
+        });
         let draining = CancellationToken::new();
         let mut registry = Registry::default();
         let metrics = ApiMetrics::register(&mut registry);
         let catalogue = EventCatalogue::default();
+        let journal = Journal::new(store.clone(), Arc::clone(&clock) as Arc<dyn Clock>);
         let state = ApiState::new(ApiParts {
-            journal: Journal::new(store.clone(), Arc::clone(&clock) as Arc<dyn Clock>),
+            workflows: workflows(&journal).await,
+            journal,
             node_id: "node-1".to_owned(),
             deliveries: Arc::clone(&engines) as Arc<dyn Deliveries>,
             rejudge: Arc::clone(&engines) as Arc<dyn Rejudge>,
             catalogue: catalogue.clone(),
             egress: EgressPolicy::default(),
+            sending: Sending::default(),
             registry: Arc::new(registry),
             metrics,
             draining: draining.clone(),
-            limits: ApiLimits { body_bytes: 64 * 1024, event_bytes: 16 * 1024, ..ApiLimits::default() },
+            cors: CorsOrigins::new(["https://portal.example"]),
+            limits,
         });
         let mut tokens = BTreeMap::new();
         for tenant in ["acme", "other"] {
             for role in Role::ALL {
                 let new = NewToken {
+                    person: None,
                     tenant: Tenant::parse(tenant).unwrap(),
                     name: "test".to_owned(),
                     role,

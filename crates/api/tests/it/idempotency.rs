@@ -116,3 +116,18 @@ async fn requests_at_the_same_time_are_done_once() {
     }
     assert_eq!(hub.get("/api/v1/webhooks").await.body["items"].as_array().map(Vec::len), Some(1));
 }
+
+#[tokio::test]
+async fn a_late_repeat_brings_nothing_back() {
+    let hub = Hub::start().await;
+    let input = json!({ "name": "reader", "events": ["**"] });
+    let first = post(&hub, "/api/v1/pollers", "k", &input).await;
+    let path = format!("/api/v1/pollers/{}", first.body["id"].as_str().unwrap());
+    let gone = hub.call(Method::DELETE, &path).token(hub.token("admin")).send().await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    let again = post(&hub, "/api/v1/pollers", "k", &input).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (StatusCode::CREATED, "true"));
+    assert_eq!(again.body["id"], first.body["id"]);
+    assert_eq!(hub.get(&path).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(hub.get("/api/v1/pollers").await.body["items"], json!([]));
+}

@@ -11,6 +11,7 @@ use trunkline_model::{
 use trunkline_store::tables::delivery::{
     AttemptOutcome, DeliveryRow, DeliveryState, delivery_record_attempt,
 };
+use trunkline_store::tables::delivery_history::event_places;
 use trunkline_store::tables::inbound::{InboundRow, Verdict, inbound_accept, inbound_insert};
 use trunkline_store::{Commit, NewEvent};
 
@@ -25,6 +26,9 @@ fn outcome(status: i64) -> AttemptOutcome {
         error_class: (status >= 300).then(|| "status".to_owned()),
         error: None,
         response_head: Some("HTTP/1.1 200 OK\r\n".to_owned()),
+        first_byte_us: Some(1250),
+        connection: (status >= 300)
+            .then(|| r#"{"dns_us":100,"connect_us":200,"tls_us":600,"peer":"192.0.2.1:443"}"#.to_owned()),
     }
 }
 
@@ -45,7 +49,14 @@ pub(crate) fn delivery(event_id: &EventId, seq: i64) -> DeliveryRow {
         finished_at: None,
         n_attempts: 1,
         latest: Some(outcome(500)),
+        order_key: None,
     }
+}
+
+/// A delivery of an event that the hub has taken, at the event's place.
+pub(crate) async fn delivery_of(hub: &Hub, event_id: &str) -> DeliveryRow {
+    let (shard, seq) = event_places(&hub.store, &tenant(), event_id).await.unwrap()[0];
+    DeliveryRow { shard, ..delivery(&EventId::from_text(event_id), seq) }
 }
 
 fn kinds(node: &Value) -> Vec<String> {
@@ -103,6 +114,13 @@ async fn a_webhook_is_followed_to_its_attempts() {
     let shown = hub.get(&format!("/api/v1/deliveries/{}", row.id)).await;
     assert_eq!(shown.body["attempts"].as_array().map(Vec::len), Some(2));
     assert_eq!(shown.body["latest_attempt"]["status"], json!(200));
+    let opened = json!({
+        "dns_ms": 0.1, "connect_ms": 0.2, "tls_ms": 0.6, "first_byte_ms": 1.25, "total_ms": 1.5, "reused": false,
+        "peer": "192.0.2.1:443",
+    });
+    assert_eq!(shown.body["attempts"][0]["timings"], opened);
+    let warm = json!({ "first_byte_ms": 1.25, "total_ms": 1.5, "reused": true });
+    assert_eq!(shown.body["attempts"][1]["timings"], warm);
     let call = hub.get(&format!("/api/v1/inbound/{id}")).await;
     assert_eq!(
         (&call.body["verdict"], &call.body["event_id"]),

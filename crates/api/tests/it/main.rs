@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod analytics;
 mod auth;
+mod delivery_request;
 mod event_types;
 mod events;
 mod harness;
@@ -11,9 +13,16 @@ mod journey;
 mod openapi;
 mod paging;
 mod polling;
+mod portal;
 mod problems;
+mod records;
 mod replays;
 mod resources;
+mod search;
 mod stream;
+mod tasks;
+mod trial;
 mod undelivered;
+mod webhook_kinds;
 mod webhooks;
+mod workflows;

@@ -2,8 +2,11 @@
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use trunkline_model::{Clock as _, PollerId};
+use trunkline_store::Commit;
+use trunkline_store::tables::poll::{PollerRow, poller_insert};
 
-use crate::harness::Hub;
+use crate::harness::{Hub, tenant};
 
 fn ids(answer: &Value) -> Vec<String> {
     let items = answer["items"].as_array().unwrap().iter();
@@ -70,4 +73,25 @@ async fn another_tenants_events_are_passed_over() {
     let found = hub.get(&format!("{path}/messages")).await.body;
     assert_eq!(ids(&found), ["ours"]);
     assert_eq!((&found["items"][0]["type"], &found["has_more"]), (&json!("order.paid"), &json!(false)));
+}
+
+#[tokio::test]
+async fn a_tenant_has_so_many_pollers() {
+    let hub = Hub::start().await;
+    let now = hub.clock.now();
+    let poller = || {
+        poller_insert(&PollerRow {
+            id: PollerId::fresh(),
+            tenant: tenant(),
+            name: String::new(),
+            events: "[]".to_owned(),
+            position: String::new(),
+            created_at: now,
+            updated_at: now,
+        })
+    };
+    let statements = (0..1000).map(|_| poller()).collect();
+    hub.store.commit(Commit::statements(statements)).await.unwrap();
+    let refused = hub.post("/api/v1/pollers", &json!({ "name": "one more", "events": ["**"] })).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::CONFLICT, "poller.too_many"));
 }

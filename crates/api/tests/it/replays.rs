@@ -70,3 +70,22 @@ async fn what_makes_no_sense_is_refused() {
     let foreign = hub.call(Method::POST, "/api/v1/replays").token(hub.stranger()).json(&foreign).send().await;
     assert_eq!(foreign.code(), "endpoint.not_found");
 }
+
+#[tokio::test]
+async fn a_tenant_has_so_many_running_jobs() {
+    let hub = Hub::start().await;
+    hub.clock.advance(std::time::Duration::from_secs(1));
+    let body = json!({ "since": "2027-01-01T00:00:00Z" });
+    let mut paths = Vec::new();
+    for _ in 0..20 {
+        paths.push(hub.post("/api/v1/replays", &body).await.header("location").to_owned());
+    }
+    let refused = hub.post("/api/v1/replays", &body).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::CONFLICT, "replay.too_many"));
+    let change = async |verb: &str| hub.post(&format!("{}/{verb}", paths[0]), &json!({})).await;
+    assert_eq!(change("pause").await.status, StatusCode::OK);
+    assert_eq!(hub.post("/api/v1/replays", &body).await.status, StatusCode::CREATED);
+    assert_eq!(change("resume").await.code(), "replay.too_many");
+    let foreign = hub.call(Method::POST, "/api/v1/replays").token(hub.stranger()).json(&body).send().await;
+    assert_eq!(foreign.status, StatusCode::CREATED, "{}", foreign.text);
+}

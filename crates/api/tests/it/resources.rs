@@ -2,8 +2,9 @@
 
 use http::{Method, StatusCode};
 use serde_json::json;
-use trunkline_model::{Clock as _, EventId, InboundId};
+use trunkline_model::{Clock as _, ErrorCode, EventId, InboundId};
 use trunkline_store::tables::dead_letter::{DeadLetterRow, dead_letter_insert};
+use trunkline_store::tables::delivery::{DeliveryRow, DeliveryState};
 use trunkline_store::tables::inbound::{InboundRow, Verdict, inbound_insert};
 use trunkline_store::{Commit, Dialect};
 
@@ -74,6 +75,39 @@ async fn deliveries_are_listed_and_retried() {
         (StatusCode::ACCEPTED, &json!(row.id.as_str()))
     );
     assert_eq!(hub.post("/api/v1/deliveries/dlv_none/retry", &json!({})).await.code(), "delivery.not_found");
+    let path = format!("/api/v1/deliveries/{}/skip", row.id);
+    assert_eq!(hub.post(&path, &json!({})).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(hub.engines.asked.lock().unwrap().last(), Some(&format!("skip {}", row.id)));
+    *hub.engines.refuses.lock().unwrap() = Some(ErrorCode::DeliveryNotPending);
+    let ended = hub.post(&path, &json!({})).await;
+    assert_eq!((ended.status, ended.code()), (StatusCode::CONFLICT, "delivery.not_pending"));
+    assert_eq!(hub.post("/api/v1/deliveries/dlv_none/skip", &json!({})).await.code(), "delivery.not_found");
+}
+
+#[tokio::test]
+async fn deliveries_in_line_say_what_comes_first() {
+    let hub = Hub::start().await;
+    let endpoint = delivery(&EventId::from_text("e0"), 1).endpoint_id;
+    let row = |key: &str, seq: i64| DeliveryRow {
+        endpoint_id: endpoint.clone(),
+        order_key: Some(key.to_owned()),
+        ..delivery(&EventId::from_text(format!("e{seq}")), seq)
+    };
+    let mut done = row("a", 1);
+    done.state = DeliveryState::Cancelled;
+    let rows = vec![done.clone(), row("a", 2), row("a", 3), row("b", 4), row("a", 5)];
+    hub.store.commit(Commit::deliveries(rows.clone())).await.unwrap();
+    let head = json!(rows[1].id.as_str());
+    let listed = hub.get("/api/v1/deliveries").await;
+    let blocked: Vec<_> =
+        listed.body["items"].as_array().unwrap().iter().rev().map(|item| &item["blocked_by"]).collect();
+    assert_eq!(blocked, [&json!(null), &json!(null), &head, &json!(null), &head]);
+    let shown = hub.get(&format!("/api/v1/deliveries/{}", rows[2].id)).await;
+    assert_eq!((&shown.body["order_key"], &shown.body["blocked_by"]), (&json!("a"), &head));
+    *hub.engines.refuses.lock().unwrap() = Some(ErrorCode::DeliveryBlocked);
+    let refused = hub.post(&format!("/api/v1/deliveries/{}/retry", rows[2].id), &json!({})).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::CONFLICT, "delivery.blocked"));
+    assert!(refused.body["detail"].as_str().unwrap().contains(rows[1].id.as_str()), "{}", refused.text);
 }
 
 #[tokio::test]

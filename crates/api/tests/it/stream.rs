@@ -3,8 +3,8 @@
 use axum::body::Body;
 use futures_util::StreamExt as _;
 use http::{Request, StatusCode};
-use trunkline_store::Commit;
 use trunkline_store::tables::token::{token_find, token_revoke};
+use trunkline_store::{Commit, Dialect};
 
 use crate::harness::{Hub, tenant};
 
@@ -68,6 +68,11 @@ async fn a_stream_goes_on_behind_the_last_id() {
 #[tokio::test]
 async fn a_quiet_stream_beats_and_ends_with_its_token() {
     let hub = Hub::start().await;
+    if hub.store.dialect() == Dialect::Postgres {
+        // Paused time flies while a server's answer is awaited, past the store's own time limits.
+        println!("skipped on PostgreSQL: paused time and a real server do not mix");
+        return;
+    }
     let (_, mut stream) = Stream::open(&hub, "events=**", None).await;
     stream.chunk().await;
     let row = token_find(&hub.store, &trunkline_api::auth::token::hash(hub.token("viewer"))).await.unwrap();
@@ -83,7 +88,8 @@ async fn a_quiet_stream_beats_and_ends_with_its_token() {
         }
         n_beats += 1;
     };
-    assert_eq!((n_beats, last.as_str()), (3, ": the token has stopped working\n\n"));
+    assert_eq!(n_beats, 3);
+    assert_eq!(last, ": the token has stopped working\n\n");
     assert_eq!(stream.chunk().await, None);
 }
 

@@ -41,6 +41,7 @@ async fn deliver(hub: &Hub, emitted: &Value, endpoint_id: &str, state: DeliveryS
         finished_at: None,
         n_attempts: 1,
         latest: None,
+        order_key: None,
     };
     hub.store.commit(Commit::deliveries(vec![row])).await.unwrap();
 }
@@ -98,6 +99,37 @@ async fn every_event_has_a_state_and_a_reason() {
     assert_eq!(foreign, expect(&[("foreign", "skipped", "no_match")]));
     assert_eq!(list("event_type=visit.*").await, []);
 
+    let whole = hub.get("/api/v1/undelivered").await.body["items"].clone();
+    let shown: Vec<_> = whole
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| (item["event_id"].as_str().unwrap(), item["matched_nothing"].as_bool().unwrap()))
+        .collect();
+    let nobodys =
+        [("early", true), ("waits", false), ("gave-up", false), ("stopped", false), ("foreign", true)];
+    assert_eq!(shown, nobodys);
+    assert_eq!(whole[2]["endpoints"][0]["endpoint_id"], json!(id));
+    assert_eq!(
+        (&whole[2]["n_undelivered"], &whole[2]["endpoints"][0]["reason"]),
+        (&json!(1), &json!("exhausted"))
+    );
+    let of = async |query: &str| {
+        let page = hub.get(&format!("/api/v1/undelivered?{query}")).await.body;
+        page["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["event_id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("state=no_match").await, ["early", "foreign"]);
+    assert_eq!(of("state=failed").await, ["gave-up", "stopped"]);
+    assert_eq!(of("state=skipped").await, ["early", "left-out", "new"]);
+    assert_eq!(of("event_type=visit.**").await, ["foreign"]);
+    // The endpoint has not been changed since: its settings are those of then.
+    assert_eq!(hub.get(&format!("{path}?state=skipped")).await.body["items"][1]["judged_by"], "then");
+
     // Pages neither skip nor repeat.
     let (mut walked, mut query) = (Vec::new(), "limit=1".to_owned());
     loop {
@@ -120,6 +152,7 @@ async fn every_event_has_a_state_and_a_reason() {
     let items = view.body["items"].as_array().unwrap();
     let shown: Vec<_> = items.iter().map(|item| (&item["endpoint_id"], &item["reason"])).collect();
     assert_eq!(shown, [(&json!(other), &json!("no_match")), (&json!(id), &json!("disabled"))]);
+    assert_eq!((&items[0]["judged_by"], &items[1]["judged_by"]), (&json!("now"), &json!("now")));
     let view = hub.get("/api/v1/events/again/endpoints?limit=2").await;
     assert_eq!(view.body["items"][1]["state"], "succeeded");
 

@@ -184,17 +184,17 @@ async fn a_receiver_keeps_the_secret_it_has() {
 async fn credentials_in_headers_are_masked_and_kept() {
     let hub = Hub::start().await;
     let input = json!({
-        "url": "https://example.com/", "events": ["**"], "headers": { "Authorization": "Bearer abc", "x-room": "7" },
+        "url": "https://example.com/", "events": ["**"], "headers": { "Authorization": "Bearer open-sesame", "x-room": "7" },
     });
     let made = hub.post("/api/v1/webhooks", &input).await;
     assert_eq!(made.body["headers"], json!({ "authorization": "***", "x-room": "7" }), "{}", made.text);
     let path = format!("/api/v1/webhooks/{}", made.body["id"].as_str().unwrap());
     let read = hub.get(&path).await;
-    assert!(!read.text.contains("abc"));
+    assert!(!read.text.contains("sesame"));
     assert_eq!(put(&hub, &path, Some("\"1\""), &read.body).await.status, StatusCode::OK);
     let stored =
         endpoint_get(&hub.store, &tenant(), &path["/api/v1/webhooks/".len()..]).await.unwrap().unwrap();
-    assert!(stored.settings.contains("Bearer abc"));
+    assert!(stored.settings.contains("Bearer open-sesame"));
 
     let alone = json!({ "url": "https://example.com/", "events": ["**"], "headers": { "x-api-key": "***" } });
     assert_eq!(put(&hub, &path, None, &alone).await.pointers(), ["/headers/x-api-key"]);
@@ -243,7 +243,10 @@ async fn endpoints_are_listed_by_what_they_want() {
             .into_iter()
             .enumerate()
     {
-        let body = json!({ "url": format!("https://example.com/{n}"), "events": events, "active": n != 3 });
+        let mut body =
+            json!({ "url": format!("https://example.com/{n}"), "events": events, "active": n != 3 });
+        body["metadata"] = json!({ "Customer": format!("No 0{n}%") });
+        body["headers"] = json!({ "x-api-key": "hidden-value" });
         assert_eq!(hub.post("/api/v1/webhooks", &body).await.status, StatusCode::CREATED);
     }
     let list = async |query: &str| {
@@ -256,6 +259,11 @@ async fn endpoints_are_listed_by_what_they_want() {
     assert_eq!(list("event_type=order.paid").await, ("310".into(), None));
     assert_eq!(list("event_type=order.paid&active=true").await, ("10".into(), None));
     assert_eq!(list("event_type=other&text=example.com/3").await, ("3".into(), None));
+    assert_eq!(list("text=EXAMPLE.com/2").await, ("2".into(), None));
+    assert_eq!(list("text=customer").await, ("3210".into(), None));
+    assert_eq!(list("text=02%25").await, ("2".into(), None), "no character is special");
+    assert_eq!(list("text=%25ront").await, (String::new(), None));
+    assert_eq!(list("text=hidden-value").await, (String::new(), None), "headers may hold credentials");
     let (first, token) = list("event_type=order.paid&limit=2").await;
     let rest = list(&format!("event_type=order.paid&limit=2&page_token={}", token.unwrap())).await;
     assert_eq!((first.as_str(), rest), ("31", ("0".into(), None)));

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::fields::BATCH;
 use super::{deletion, find, next_version, store};
-use crate::auth::{Permit, grants};
+use crate::auth::{Permit, grants, portal};
 use crate::input::{Input, JsonBody};
 use crate::problem::Problem;
 use crate::routes::answers::json;
@@ -45,13 +45,20 @@ pub(super) async fn batch(
     let mut input = Input::from_json(BATCH, body.required()?);
     input.finish()?;
     let action = input.text("action").unwrap_or_default();
+    if permit.portal.is_some() && action == "delete" {
+        return Err(portal::refused("delete endpoints"));
+    }
     let mut seen = HashSet::new();
     let mut results = Vec::new();
     for id in input.texts("ids").unwrap_or_default() {
         if !seen.insert(id.clone()) {
             continue;
         }
-        let (status, code) = match act(&state, &permit.tenant, &action, &id).await {
+        let done = match portal::check(permit.portal.as_ref(), &id) {
+            Ok(()) => act(&state, &permit.tenant, &action, &id).await,
+            Err(problem) => Err(problem),
+        };
+        let (status, code) = match done {
             Ok(status) => (status, None),
             Err(problem) => ("failed", Some(failure(&problem))),
         };
@@ -78,7 +85,7 @@ async fn act(state: &ApiState, tenant: &Tenant, action: &str, id: &str) -> Resul
     let before = find(state, tenant, id).await?;
     let active = action == "enable";
     let statements: Vec<Statement> = match action {
-        "delete" => deletion(&next_version(state, before)),
+        "delete" => deletion(state, before),
         _ if before.active == active => return Ok("unchanged"),
         _ => vec![endpoint_update(&EndpointRow { active, ..next_version(state, before) })],
     };

@@ -2,11 +2,14 @@
 
 use trunkline_connect::Target;
 use trunkline_dispatch::endpoint::check::{
-    BACKOFF_MS, IN_FLIGHT, MAX_ATTEMPTS, MAX_CHANNEL_BYTES, MAX_CHANNELS, MAX_DESCRIPTION_CHARS,
-    MAX_METADATA, MAX_METADATA_VALUE_CHARS, MAX_RETRY_RULES, N_BACKOFF, N_PATTERNS, RATE_LIMIT, TIMEOUT_MS,
-    is_channel,
+    BACKOFF_MS, IN_FLIGHT, MAX_ATTEMPTS, MAX_BLOCKED_S, MAX_CHANNEL_BYTES, MAX_CHANNELS,
+    MAX_DESCRIPTION_CHARS, MAX_METADATA, MAX_METADATA_VALUE_CHARS, MAX_RETRY_RULES, N_BACKOFF, N_PATTERNS,
+    RATE_LIMIT, TIMEOUT_MS, is_channel,
 };
-use trunkline_dispatch::endpoint::{MAX_EXPRESSION_BYTES, MAX_HEADERS, MAX_HEADERS_BYTES, WebhookFormat};
+use trunkline_dispatch::endpoint::{
+    AuthStyle, EndpointKind, MAX_EXPRESSION_BYTES, MAX_HEADERS, MAX_HEADERS_BYTES, WebhookFormat,
+};
+use trunkline_dispatch::replay::MAX_RATE;
 use trunkline_dispatch::sign::{SignatureFormat, SignatureVersion, TEXT_SECRET_CHARS};
 use trunkline_model::{EventType, Pattern};
 
@@ -55,9 +58,43 @@ static RULE: Kind = Kind::Object(&[
     Field::optional("backoff_ms", WAITS, "Waits between them. The endpoint's own when absent."),
 ]);
 
-/// What an endpoint is made or replaced with.
-const INPUT: [Field; 18] = [
+const KINDS: [&str; EndpointKind::ALL.len()] = {
+    let mut names = [""; EndpointKind::ALL.len()];
+    let mut n = 0;
+    while n < names.len() {
+        names[n] = EndpointKind::ALL[n].as_str();
+        n += 1;
+    }
+    names
+};
+const PEM: Kind = Kind::Text(Text::lines(1, 32 * 1024));
+static CERTIFICATE: [Field; 3] = [
+    Field::required("certificate", PEM, "PEM; the client's own certificate first."),
+    Field::required("key", PEM, "PEM. Answered as `***`, which stands for the stored key when sent back."),
+    Field::optional("expires_at", Kind::Ignored, "Not looked at."),
+];
+const CREDENTIAL: Kind = Kind::Text(Text::line(1, 1024));
+const AUTH_STYLES: [&str; 2] = [AuthStyle::Basic.as_str(), AuthStyle::Body.as_str()];
+static CREDENTIALS: [Field; 6] = [
+    Field::required("token_url", Kind::Text(Text::line(1, Target::MAX_BYTES)), "The token endpoint."),
+    Field::required("client_id", CREDENTIAL, "The client."),
     Field::required(
+        "client_secret",
+        CREDENTIAL,
+        "Its secret. Answered as `***`, which stands for the stored one when sent back.",
+    ),
+    Field::optional("scope", CREDENTIAL, "What is asked for, with spaces between."),
+    Field::optional("audience", CREDENTIAL, "Whom the token is for, where the token endpoint wants to know."),
+    Field::optional(
+        "auth_style",
+        Kind::Choice(&AUTH_STYLES),
+        "Whether id and secret go into the header or into the body. Default `basic`.",
+    ),
+];
+
+/// What an endpoint is made or replaced with.
+const INPUT: [Field; 25] = [
+    Field::optional(
         "url",
         Kind::Text(Text {
             min: 1,
@@ -66,7 +103,30 @@ const INPUT: [Field; 18] = [
             accepts: |text| !text.chars().any(char::is_control),
             rule: "must be an absolute http or https URL",
         }),
-        "Where events are posted to. Private and special addresses are refused unless the configuration opens them.",
+        "Where events are posted to; required for kind `http`. Private and special addresses are refused unless the \
+         configuration opens them.",
+    ),
+    Field::optional("kind", Kind::Choice(&KINDS), "What the endpoint is. Default `http`."),
+    Field::optional(
+        "sink",
+        Kind::Json,
+        "Settings of the other kinds, an object; `docs/webhooks.md` lists them. Secrets are answered as `***`, which stands \
+         for the stored value when sent back.",
+    ),
+    Field::optional(
+        "tls",
+        Kind::Object(&CERTIFICATE),
+        "A certificate to show to the endpoint's server. `expires_at` is answered and not looked at.",
+    ),
+    Field::optional(
+        "ca",
+        PEM,
+        "Authorities, in PEM, that are trusted for the endpoint's server besides the public ones. Up to 10.",
+    ),
+    Field::optional(
+        "oauth2",
+        Kind::Object(&CREDENTIALS),
+        "Calls carry a token of the client credentials grant (RFC 6749).",
     ),
     Field::required(
         "events",
@@ -129,6 +189,18 @@ const INPUT: [Field; 18] = [
         "Attempts open at once. The hub's default when absent.",
     ),
     Field::optional(
+        "ordered",
+        Kind::Boolean,
+        "Whether deliveries of events with one key (their `partitionkey`, else `subject`, else `source`) are attempted \
+         one after the other, in the order of the events: the next when the one before it has ended. Default false.",
+    ),
+    Field::optional(
+        "max_blocked_s",
+        Kind::Integer { min: *MAX_BLOCKED_S.start() as i64, max: *MAX_BLOCKED_S.end() as i64 },
+        "How long a delivery that fails may hold up its key, in seconds from its first attempt; then it is exhausted. \
+         Only with `ordered`. Default one day.",
+    ),
+    Field::optional(
         "signature_format",
         Kind::Choice(&SIGNATURE_FORMATS),
         "How calls are signed: by Standard Webhooks, or as another sender does. Default `standard`.",
@@ -177,7 +249,7 @@ pub(super) static LIST: &[Field] = &[
     Field::optional(
         "text",
         Kind::Text(Text::line(1, 200)),
-        "Only those with this text in URL or description.",
+        "Only those with this text, in whatever case, in URL, description, or names and values of metadata.",
     ),
     Field::optional(
         "event_type",
@@ -207,4 +279,47 @@ static ID: Kind = Kind::Text(Text::line(1, 256));
 pub(super) static BATCH: &[Field] = &[
     Field::required("action", Kind::Choice(&ACTIONS), "What is done with each."),
     Field::required("ids", Kind::List { item: &ID, min: 1, max: MAX_BATCH }, "The endpoints."),
+];
+
+const TYPE: Kind = Kind::Text(Text {
+    min: 1,
+    max: 255,
+    pattern: EVENT_TYPE,
+    accepts: |text| EventType::parse(text).is_ok(),
+    rule: "must be dotted segments of letters, digits, _ and -",
+});
+pub(super) static TEST: &[Field] = &[
+    Field::optional(
+        "event_type",
+        TYPE,
+        "The type that the receiver sees. Without `data`, the example of the event catalogue is sent.",
+    ),
+    Field::optional("data", Kind::Json, "The content of the event."),
+];
+
+pub(super) static PREVIEW: &[Field] = &[
+    Field::optional("event_id", Kind::Text(Text::line(1, 256)), "A stored event."),
+    Field::optional(
+        "event_type",
+        TYPE,
+        "The type of an event that is not stored. Without `data`, the example of the event catalogue is taken.",
+    ),
+    Field::optional("data", Kind::Json, "Its content."),
+    Field::optional("channels", Kind::List { item: &CHANNEL, min: 0, max: MAX_CHANNELS }, "Its channels."),
+    Field::optional("filter", EXPRESSION, "Taken instead of the stored one."),
+    Field::optional("transform", EXPRESSION, "Taken instead of the stored one."),
+    Field::optional("format", Kind::Choice(&FORMATS), "Taken instead of the stored one."),
+];
+
+pub(super) static RECOVER: &[Field] = &[
+    Field::optional(
+        "since",
+        Kind::Time,
+        "How far back what was missed is sent. Default: since the endpoint began to fail, or was switched off by the hub.",
+    ),
+    Field::optional(
+        "rate_per_s",
+        Kind::Integer { min: 1, max: MAX_RATE },
+        "Deliveries a second. Default 100.",
+    ),
 ];
