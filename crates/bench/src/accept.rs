@@ -14,7 +14,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<()> {
     let bare = roles::start(plan, "bare-server", free_addr()?).await?;
     let server = hub.start().await?;
     let idle = server.resident_bytes()? as f64 / 1e6;
-    let pairs = in_turns(plan, &bare, &server).await?;
+    let pairs = in_turns(plan, &bare, (&hub, &server)).await?;
     pairs.judge("trunkline / bare", Aim::AtLeast(0.7));
     Aim::AtMost(25.0).print_ms("p99", pairs.p99_ms().0);
     let busy = server.resident_bytes()? as f64 / 1e6;
@@ -34,7 +34,7 @@ async fn with_history(plan: &Plan, hub: &Hub, bare: &Running, before: f64) -> an
     let began = std::time::Instant::now();
     let server = hub.start().await?;
     report::line(&format!("start with that history: {:.0} ms", began.elapsed().as_secs_f64() * 1e3));
-    let after = in_turns(plan, bare, &server).await?;
+    let after = in_turns(plan, bare, (hub, &server)).await?;
     after.print("trunkline / bare");
     let change = after.ratio() / before - 1.0;
     report::line(&format!("change against the start, relative to bare: {:+.0} %", 100.0 * change));
@@ -43,11 +43,11 @@ async fn with_history(plan: &Plan, hub: &Hub, bare: &Running, before: f64) -> an
 }
 
 /// Measures both in turns. The first round warms them up and does not count.
-async fn in_turns(plan: &Plan, bare: &Running, server: &Running) -> anyhow::Result<Pairs> {
+async fn in_turns(plan: &Plan, bare: &Running, (hub, server): (&Hub, &Running)) -> anyhow::Result<Pairs> {
     let mut pairs = Pairs::default();
     for round in 0..=plan.rounds {
-        let theirs = measure(plan, "bare axum 202", bare).await?;
-        let ours = measure(plan, "trunkline", server).await?;
+        let theirs = measure(plan, "bare axum 202", (None, bare)).await?;
+        let ours = measure(plan, "trunkline", (Some(hub), server)).await?;
         if round > 0 {
             theirs.print();
             ours.print();
@@ -57,7 +57,13 @@ async fn in_turns(plan: &Plan, bare: &Running, server: &Running) -> anyhow::Resu
     Ok(pairs)
 }
 
-async fn measure(plan: &Plan, name: &str, server: &Running) -> anyhow::Result<Figures> {
+async fn measure(
+    plan: &Plan,
+    name: &str,
+    (hub, server): (Option<&Hub>, &Running),
+) -> anyhow::Result<Figures> {
+    let stored = || hub.and_then(Hub::stored_bytes);
+    let stored_before = stored();
     let cpu_before = server.cpu_us()?;
     let load = Load {
         addr: server.addr,
@@ -74,7 +80,7 @@ async fn measure(plan: &Plan, name: &str, server: &Running) -> anyhow::Result<Fi
         rate: n / outcome.elapsed.as_secs_f64(),
         cpu_us: Some((server.cpu_us()? - cpu_before) / n),
         latency: Latency::of(&outcome.latency),
-        bytes: None,
+        bytes: stored().zip(stored_before).map(|(after, before)| (after - before) / n),
         note,
     })
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
 
+use crate::hub::Hub;
 use crate::process::Running;
 use crate::report::{Figures, Latency};
 use crate::sink::{Sink, SinkReader};
@@ -22,13 +23,17 @@ pub(crate) struct Mark {
     at: Instant,
     n: u64,
     cpu_us: f64,
+    stored_bytes: Option<f64>,
     latency: Histogram<u64>,
 }
 
 impl Mark {
-    pub(crate) async fn take(hub: &Running, reader: &mut SinkReader) -> anyhow::Result<Self> {
-        let (n, cpu_us, at) = (reader.count().await?, hub.cpu_us()?, Instant::now());
-        Ok(Self { at, n, cpu_us, latency: reader.latency().await? })
+    pub(crate) async fn take(
+        (hub, server): (&Hub, &Running),
+        reader: &mut SinkReader,
+    ) -> anyhow::Result<Self> {
+        let (n, cpu_us, at) = (reader.count().await?, server.cpu_us()?, Instant::now());
+        Ok(Self { at, n, cpu_us, stored_bytes: hub.stored_bytes(), latency: reader.latency().await? })
     }
 
     /// What happened from `self` to `last`.
@@ -42,7 +47,10 @@ impl Mark {
             rate: n as f64 / last.at.saturating_duration_since(self.at).as_secs_f64(),
             cpu_us: Some((last.cpu_us - self.cpu_us) / n as f64),
             latency: Latency::of(&latency),
-            bytes: None,
+            bytes: last
+                .stored_bytes
+                .zip(self.stored_bytes)
+                .map(|(after, before)| (after - before) / n as f64),
             note: String::new(),
         })
     }
@@ -57,7 +65,7 @@ pub(crate) struct Backlog {
 
 impl Backlog {
     /// Measures from the first to the last tenth.
-    pub(crate) async fn measure(&self, hub: &Running, sink: &Sink) -> anyhow::Result<Figures> {
+    pub(crate) async fn measure(&self, hub: (&Hub, &Running), sink: &Sink) -> anyhow::Result<Figures> {
         let mut reader = sink.reader().await?;
         let (first_tenth, last_tenth) = (self.n_total / 10, self.n_total - self.n_total / 10);
         self.wait(&mut reader, first_tenth).await?;
@@ -96,7 +104,7 @@ mod tests {
         for us in latencies {
             latency.saturating_record(*us);
         }
-        Mark { at, n, cpu_us: n as f64 * 50.0, latency }
+        Mark { at, n, cpu_us: n as f64 * 50.0, stored_bytes: Some(n as f64 * 300.0), latency }
     }
 
     #[test]
@@ -107,6 +115,7 @@ mod tests {
         let figures = first.until(&last).unwrap();
         assert!((figures.rate - 200.0).abs() < 1e-6);
         assert!((figures.cpu_us.unwrap() - 50.0).abs() < 1e-6);
+        assert!((figures.bytes.unwrap() - 300.0).abs() < 1e-6);
         let latency = figures.latency.unwrap();
         assert!(latency.p99_ms < 1.1, "what came before does not count: {latency:?}");
         assert!(last.until(&first).is_err(), "nothing was delivered");

@@ -48,7 +48,7 @@ async fn once(plan: &Plan, sink: &Sink) -> anyhow::Result<Figures> {
     store.close().await;
     let already = sink.reader().await?.count().await?;
     let server = hub.start().await?;
-    let figures = Backlog { n_total: plan.pending as u64, already }.measure(&server, sink).await?;
+    let figures = Backlog { n_total: plan.pending as u64, already }.measure((&hub, &server), sink).await?;
     let peak = server.peak_resident_bytes()? as f64 / 1e6;
     Ok(Figures { note: format!("peak memory {peak:.0} MB"), ..figures })
 }
@@ -78,6 +78,8 @@ fn pending(place: &Appended, event: &NewEvent, endpoint: &EndpointId) -> Deliver
         error_class: Some("connect_refused".into()),
         error: Some("the connection was refused".into()),
         response_head: None,
+        first_byte_us: None,
+        connection: None,
     };
     DeliveryRow {
         id: DeliveryId::fresh(),
@@ -94,6 +96,7 @@ fn pending(place: &Appended, event: &NewEvent, endpoint: &EndpointId) -> Deliver
         finished_at: None,
         n_attempts: 1,
         latest: Some(failed),
+        order_key: None,
     }
 }
 

@@ -73,9 +73,9 @@ impl Flow {
         };
         let load = tokio::spawn(load.run());
         tokio::time::sleep(WARM_UP).await;
-        let first = Mark::take(&server, &mut reader).await?;
+        let first = Mark::take((&hub, &server), &mut reader).await?;
         tokio::time::sleep(plan.duration).await;
-        let last = Mark::take(&server, &mut reader).await?;
+        let last = Mark::take((&hub, &server), &mut reader).await?;
         permits.close();
         let n_refused = load.await??.n_refused;
         pacing.await??;

@@ -1,5 +1,6 @@
 //! The hub under test: a configuration and a database of its own, and what is stored before it starts.
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::process::{Running, free_addr};
 use crate::{Plan, append, load};
 
 /// The hub's admin token during a benchmark.
-const ADMIN_TOKEN: &str = "tlk_benchbenchbenchbenchbenchbenchbenchbenchben";
+pub(crate) const ADMIN_TOKEN: &str = "tlk_benchbenchbenchbenchbenchbenchbenchbenchben";
 
 /// Attempts in flight at one endpoint, as many as the yardsticks have.
 pub(crate) const IN_FLIGHT: usize = 64;
@@ -25,29 +26,37 @@ pub(crate) struct Hub {
     program: PathBuf,
     config: PathBuf,
     url: String,
+    /// The database, where it is a file.
+    file: Option<PathBuf>,
     addr: SocketAddr,
 }
 
 impl Hub {
     pub(crate) fn new(plan: &Plan, folder: &Path) -> anyhow::Result<Self> {
         let addr = free_addr()?;
+        let file = plan.store_url.is_none().then(|| folder.join("hub.db"));
         let url = plan.store_url.clone().unwrap_or_else(|| format!("sqlite://{}/hub.db", folder.display()));
         let config = folder.join("trunkline.toml");
         let text = format!(
-            "[server]\nlisten = \"{addr}\"\nthreads = {}\nlog_level = \"warn\"\n[store]\nurl = \"{url}\"\n\
+            "[server]\nlisten = \"{addr}\"\nthreads = {}\nlog_level = \"warn\"\napi_rate_limit_per_s = 0\n[store]\nurl = \"{url}\"\n\
              [egress]\nallow = [\"127.0.0.0/8\"]\n[dispatch]\nin_flight_per_endpoint = {IN_FLIGHT}\n\
              [[sources]]\nname = \"bench\"\nscheme = \"standard-webhooks\"\nsecret = \"{}\"\n",
             plan.threads,
             load::SECRET
         );
         std::fs::write(&config, text).context("cannot write the configuration")?;
-        Ok(Self { program: plan.program.clone(), config, url, addr })
+        Ok(Self { program: plan.program.clone(), config, url, file, addr })
     }
 
     pub(crate) async fn start(&self) -> anyhow::Result<Running> {
         let args = ["serve".into(), "--config".into(), self.config.display().to_string()];
         Running::start(&self.program, &args, &[("TRUNKLINE_ADMIN_TOKEN", ADMIN_TOKEN.into())], self.addr)
             .await
+    }
+
+    /// How many bytes the database of a running hub holds; `None` where it is not a file.
+    pub(crate) fn stored_bytes(&self) -> Option<f64> {
+        stored_bytes(self.file.as_deref()?)
     }
 
     pub(crate) async fn open_store(&self) -> anyhow::Result<Store> {
@@ -88,6 +97,22 @@ impl Hub {
     }
 }
 
+/// The size of an open SQLite database, with what is still in its write-ahead log.
+///
+/// Source: SQLite's "WAL-mode File Format", the first copy of the index header: bytes 14 and 15 are the page size, 20 to 23
+/// the pages of the database after the last commit, in the machine's byte order.
+fn stored_bytes(file: &Path) -> Option<f64> {
+    let mut index = file.as_os_str().to_owned();
+    index.push("-shm");
+    let mut header = [0; 24];
+    std::fs::File::open(index).ok()?.read_exact(&mut header).ok()?;
+    let page_size = u16::from_ne_bytes(header[14..16].try_into().ok()?);
+    let n_pages = u32::from_ne_bytes(header[20..24].try_into().ok()?);
+    // The largest page size does not fit and is 1.
+    let page_size = if page_size == 1 { 65_536 } else { u32::from(page_size) };
+    Some(f64::from(n_pages) * f64::from(page_size))
+}
+
 /// Makes these the only endpoints, each for every event. A given database may hold some of an earlier measurement.
 pub(crate) async fn set_endpoints(
     store: &Store,
@@ -116,4 +141,23 @@ pub(crate) async fn set_endpoints(
         .collect();
     store.commit(Commit::statements(rows.iter().map(endpoint_insert).collect())).await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_database_is_measured_with_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hub.db");
+        let store = Store::open(StoreOptions::new(format!("sqlite://{}", file.display()))).await.unwrap();
+        let before = stored_bytes(&file).unwrap();
+        let events = (0..1_000).map(|_| append::sample_event()).collect();
+        store.commit(Commit::append(events)).await.unwrap();
+        let bytes_per_event = (stored_bytes(&file).unwrap() - before) / 1e3;
+        assert!((1_024.0..2_048.0).contains(&bytes_per_event), "{bytes_per_event}");
+        store.close().await;
+        assert_eq!(stored_bytes(&folder.path().join("none.db")), None);
+    }
 }

@@ -12,6 +12,9 @@
 //! - [`fair`]: what an endpoint that never answers costs the others.
 //! - [`drain`]: how quickly pending deliveries are made up for after an outage.
 //! - [`bullmq`]: deliveries a second, beside a BullMQ worker that does the same.
+//! - [`pure`]: tasks of workflows that only make data a second, in the interpreter alone.
+//! - [`parked`]: starting a hub with many workflows that wait.
+//! - [`workflows`]: durable steps of workflows a second, beside a Restate server that runs the same ones.
 //!
 //! Deliberately absent: assertions. A benchmark informs; it never fails a build.
 
@@ -27,11 +30,15 @@ mod hub;
 pub mod load;
 pub mod outbound;
 pub mod paced;
+pub mod parked;
+mod peer;
 pub mod process;
+pub mod pure;
 pub mod report;
 pub mod roles;
 mod sink;
 mod wire;
+pub mod workflows;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,13 +62,19 @@ pub enum Bench {
     Fair,
     /// Making up for an outage.
     Drain,
+    /// Interpreting workflows.
+    Pure,
+    /// Starting with workflows that wait.
+    Parked,
     /// Delivering, beside BullMQ.
     Bullmq,
+    /// Running workflows, beside Restate.
+    Workflows,
 }
 
 impl Bench {
-    /// Every single benchmark, in the order in which they run. The one that needs other programs comes last.
-    pub const EACH: [Self; 8] = [
+    /// Every single benchmark, in the order in which they run. Those that need other programs come last.
+    pub const EACH: [Self; 11] = [
         Self::Append,
         Self::Accept,
         Self::Outbound,
@@ -69,7 +82,10 @@ impl Bench {
         Self::Paced,
         Self::Fair,
         Self::Drain,
+        Self::Pure,
+        Self::Parked,
         Self::Bullmq,
+        Self::Workflows,
     ];
 }
 
@@ -90,8 +106,12 @@ pub struct Plan {
     pub history: u64,
     /// Pending deliveries of `drain`.
     pub pending: usize,
+    /// Workflows of `parked`.
+    pub parked: usize,
     /// The folder with BullMQ's `run.sh`.
     pub bullmq: PathBuf,
+    /// The folder with Restate's `run.sh`.
+    pub restate: PathBuf,
     /// Where the temporary databases go: the disk to be measured.
     pub folder: PathBuf,
     /// The program under test: this one.
@@ -121,6 +141,9 @@ async fn run_one(bench: Bench, plan: &Plan) -> anyhow::Result<()> {
         Bench::Paced => paced::run(plan).await,
         Bench::Fair => fair::run(plan).await,
         Bench::Drain => drain::run(plan).await,
+        Bench::Pure => pure::run(plan).await,
+        Bench::Parked => parked::run(plan).await,
         Bench::Bullmq => bullmq::run(plan).await,
+        Bench::Workflows => workflows::run(plan).await,
     }
 }

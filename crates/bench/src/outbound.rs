@@ -96,6 +96,6 @@ pub(crate) async fn drain(plan: &Plan, sink: &Sink, n_events: usize) -> anyhow::
     let n_total = n_commits * PER_COMMIT;
     let already = sink.reader().await?.count().await?;
     let server = hub.start().await?;
-    let figures = Backlog { n_total: n_total as u64, already }.measure(&server, sink).await?;
+    let figures = Backlog { n_total: n_total as u64, already }.measure((&hub, &server), sink).await?;
     Ok(Figures { note: format!("{n_total} events"), ..figures })
 }

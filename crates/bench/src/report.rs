@@ -117,6 +117,11 @@ impl Pairs {
         self.0.push((ours, theirs));
     }
 
+    /// Whether nothing was measured.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The ratio of the medians of the rates.
     pub fn ratio(&self) -> f64 {
         median(self.0.iter().map(|(ours, _)| ours.rate))

@@ -105,7 +105,7 @@ Examples:
         after_help = "Exit code 3 when a check fails; warnings alone do not.\n\nExamples:\n  trunkline doctor"
     )]
     Doctor(DoctorArgs),
-    /// Measure this machine: accept, append and deliver against bare baselines and BullMQ
+    /// Measure this machine: accept, append and deliver against bare baselines, BullMQ and Restate
     #[command(
         after_help = "Examples:\n  trunkline bench\n  trunkline bench accept --duration 20 --rounds 3\n  \
 trunkline bench drain --pending 1000000"
@@ -387,6 +387,12 @@ pub struct TokenCreateArgs {
     /// What the token may do
     #[arg(long, value_parser = ["admin", "operator", "emitter", "viewer"])]
     pub role: String,
+    /// The person whose token it is, by the id that tasks of workflows name them by
+    #[arg(long)]
+    pub user: Option<String>,
+    /// A group of that person; give it once for each
+    #[arg(long = "group", value_name = "GROUP", requires = "user")]
+    pub groups: Vec<String>,
     /// When it stops working: a duration such as 90d or 12h, or an RFC 3339 time [default: never]
     #[arg(long, value_name = "WHEN")]
     pub expires: Option<String>,
@@ -477,9 +483,15 @@ pub struct BenchArgs {
     /// Pending deliveries of `drain`
     #[arg(long, value_name = "DELIVERIES", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     pub pending: u64,
+    /// Waiting workflows of `parked`
+    #[arg(long, value_name = "WORKFLOWS", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub parked: u64,
     /// Where the worker of `bullmq` is: a folder with a run.sh
     #[arg(long, value_name = "DIR", default_value = "tests/bullmq")]
     pub bullmq: PathBuf,
+    /// Where the worker of `workflows` is: a folder with a run.sh
+    #[arg(long, value_name = "DIR", default_value = "tests/restate")]
+    pub restate: PathBuf,
     /// Where the temporary databases go: the disk to be measured [default: the system's directory]
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
@@ -513,8 +525,14 @@ pub enum BenchName {
     Fair,
     /// Making up for an outage
     Drain,
+    /// Tasks of workflows that only make data, in the interpreter alone
+    Pure,
+    /// Starting with workflows that wait
+    Parked,
     /// Delivering, beside a BullMQ worker; needs Node.js and redis-server
     Bullmq,
+    /// Durable steps of workflows, beside a Restate server; needs Node.js and npm
+    Workflows,
 }
 
 /// The yardsticks of `bench`.

@@ -52,6 +52,8 @@ pub fn text_files(root: &Path) -> anyhow::Result<Vec<TextFile>> {
                 if !is_skipped(relative) {
                     folders.push(path);
                 }
+            } else if relative == Path::new(".git") {
+                // In a second working tree it is a file that says where the repository is.
             } else if let Ok(text) = fs::read_to_string(&path) {
                 files.push(TextFile { path: relative.to_owned(), text });
             }

@@ -1,8 +1,10 @@
 //! `trunkline pack list|check|test`: packs in their folders, without a hub.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use trunkline_config::Env;
+use trunkline_flow::testing::{WorkflowJudge, run_workflow_tests};
 use trunkline_packs::{Pack, PackFault, PackSet, run_tests};
 
 use crate::cli::{PackArgs, PackCommand};
@@ -36,7 +38,7 @@ fn folders(args: &PackArgs, env: &Env) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn list(args: &PackArgs, env: &Env, terminal: &Terminal) -> anyhow::Result<Exit> {
-    let packs = PackSet::load(folders(args, env)?);
+    let packs = PackSet::load_judged(folders(args, env)?, Arc::new(WorkflowJudge));
     for pack in packs.packs() {
         terminal.line(format_args!("{}", summary(pack)));
     }
@@ -44,7 +46,7 @@ fn list(args: &PackArgs, env: &Env, terminal: &Terminal) -> anyhow::Result<Exit>
 }
 
 fn check(args: &PackArgs, env: &Env, terminal: &Terminal) -> anyhow::Result<Exit> {
-    let packs = PackSet::load(folders(args, env)?);
+    let packs = PackSet::load_judged(folders(args, env)?, Arc::new(WorkflowJudge));
     for pack in packs.packs() {
         terminal.line(format_args!("{} {}", cell("✓", Tone::Good), summary(pack)));
     }
@@ -54,12 +56,13 @@ fn check(args: &PackArgs, env: &Env, terminal: &Terminal) -> anyhow::Result<Exit
 fn summary(pack: &Pack) -> String {
     let manifest = pack.manifest();
     format!(
-        "{} {}: {} event types, {} samples, {} tests in {}",
+        "{} {}: {} event types, {} workflows, {} samples, {} tests in {}",
         cell(&manifest.name, Tone::Name),
         manifest.version,
         pack.types().count(),
+        pack.workflows().count(),
         pack.samples().len(),
-        pack.tests().len(),
+        pack.tests().len() + pack.workflow_tests().len(),
         cell(pack.dir().display(), Tone::Dim),
     )
 }
@@ -77,14 +80,14 @@ fn test(args: &PackArgs, env: &Env, terminal: &Terminal) -> anyhow::Result<Exit>
     let (mut n_passed, mut n_failed) = (0, 0);
     let mut exit = Exit::Done;
     for folder in folders(args, env)? {
-        let pack = match Pack::load(&folder) {
+        let pack = match Pack::load_judged(&folder, Arc::new(WorkflowJudge)) {
             Ok(pack) => pack,
             Err(faults) => {
                 exit = report(faults.iter(), terminal);
                 continue;
             }
         };
-        for outcome in run_tests(&pack) {
+        for outcome in run_tests(&pack).into_iter().chain(run_workflow_tests(&pack)) {
             if outcome.passed() {
                 n_passed += 1;
                 continue;

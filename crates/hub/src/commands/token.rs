@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use trunkline_api::auth::Role;
 use trunkline_api::auth::token::{NewToken, create as create_in_store};
+use trunkline_api::auth::{Person, Role};
 use trunkline_config::Env;
 use trunkline_model::{Clock as _, SystemClock, Tenant, Timestamp};
 use trunkline_store::tables::token::{TokenRow, token_list, token_revoke};
@@ -42,10 +42,14 @@ pub async fn create(args: &TokenCreateArgs, env: &Env, terminal: &Terminal) -> a
         if let Some(lifetime) = lifetime {
             body["expires_in_s"] = json!(lifetime.as_secs().max(1));
         }
+        if let Some(user) = &args.user {
+            (body["user"], body["groups"]) = (json!(user), json!(args.groups));
+        }
         Api::new(&args.target.remote)?.post(PATH, Content::json(&body)).await?
     } else {
         let role = Role::parse(&args.role).context("the role is unknown")?;
-        let new = NewToken { tenant: tenant(&args.target)?, name: args.name.clone(), role, lifetime };
+        let person = args.user.clone().map(|user| Person { user, groups: args.groups.clone() });
+        let new = NewToken { tenant: tenant(&args.target)?, name: args.name.clone(), role, lifetime, person };
         let store = open(&args.target, env).await?;
         let made = create_in_store(&store, new, now).await;
         store.close().await;
@@ -176,7 +180,7 @@ async fn open(target: &TokenTarget, env: &Env) -> anyhow::Result<Store> {
 
 fn shown(row: &TokenRow) -> Value {
     json!({
-        "id": row.id, "name": row.name, "role": row.role,
+        "id": row.id, "name": row.name, "role": row.role, "user": row.person, "groups": row.groups,
         "created_at": row.created_at, "expires_at": row.expires_at, "revoked_at": row.revoked_at,
     })
 }

@@ -2,8 +2,8 @@
 //! end-to-end tests, which run it in their own process on port 0.
 //!
 //! ```text
-//! start:  settings → port → store → journal → ownership → retention → client → dispatch → replays → ingest → api → listen
-//! stop:   drain flag → no new connections → requests and attempts in flight ‖ → replays, retention → leases → refused log
+//! start:  settings → port → store → journal → ownership → retention → client → dispatch → workflows → replays → ingest → api → listen
+//! stop:   drain flag → no new connections → requests, attempts and workflow calls in flight ‖ → replays, retention → leases → refused log
 //!         → store
 //! ```
 //!
@@ -14,9 +14,12 @@
 mod figures;
 pub(crate) mod packs;
 mod seams;
+mod secrets;
 mod server;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,18 +31,23 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trunkline_api::auth::token::seed_admin;
 use trunkline_api::catalogue::EventCatalogue;
-use trunkline_api::{ApiLimits, ApiMetrics, ApiParts, ApiState};
-use trunkline_config::{DispatchSettings, Env, Settings};
-use trunkline_connect::{ClientConfig, EgressPolicy, HttpClient};
-use trunkline_dispatch::endpoint::DeliveryDefaults;
+use trunkline_api::{ApiLimits, ApiMetrics, ApiParts, ApiState, CorsOrigins, Sending};
+use trunkline_config::{DispatchSettings, Env, FlowSettings, Settings, TenantSettings};
+use trunkline_connect::{Authorities, ClientConfig, EgressPolicy, HttpClient, Transport};
+use trunkline_dispatch::endpoint::{DeliveryDefaults, LocalKinds};
 use trunkline_dispatch::replay::{self, ReplayOptions};
 use trunkline_dispatch::{DispatchMetrics, Dispatcher, DispatcherOptions, EngineLimits};
+use trunkline_flow::catalog::Outlets;
+use trunkline_flow::engine::effects::{ProcessLimits, RealWorld, RealWorldOptions};
+use trunkline_flow::engine::metrics::FlowMetrics;
+use trunkline_flow::engine::{Engine, EngineLimits as FlowLimits, EngineOptions};
 use trunkline_ingest::{Ingest, IngestOptions};
 use trunkline_journal::Journal;
 use trunkline_journal::ownership::{self, Ownership, OwnershipOptions};
-use trunkline_journal::retention::{self, RetentionOptions};
-use trunkline_model::{Clock, Secret, SystemClock};
+use trunkline_journal::retention::{self, RetentionOptions, TenantLimits};
+use trunkline_model::{Clock, Secret, SystemClock, Tenant};
 use trunkline_packs::PackSet;
+use trunkline_sinks::{SinkContext, SinkFactory};
 use trunkline_store::Store;
 
 use self::server::Server;
@@ -66,6 +74,7 @@ struct Engines {
     store: Store,
     ingest: Ingest,
     dispatcher: Dispatcher,
+    workflows: Engine,
     ownership: (Ownership, JoinHandle<()>),
     stop_ownership: CancellationToken,
     retention: JoinHandle<()>,
@@ -75,6 +84,11 @@ struct Engines {
     catalogue: EventCatalogue,
     packs: JoinHandle<()>,
     stop_packs: CancellationToken,
+}
+
+fn tenant_limits(settings: &TenantSettings) -> (Tenant, TenantLimits) {
+    let limits = TenantLimits { max_age: settings.retention, max_bytes: settings.retention_bytes };
+    (Tenant::from_stored(&settings.name), limits)
 }
 
 /// How many worker threads the runtime gets: as asked, or as many as there are processors.
@@ -105,7 +119,7 @@ pub async fn start(settings: Settings, env: &Env) -> anyhow::Result<RunningHub> 
     })?;
     // Migrations run here; a newer or damaged database is refused.
     let store = Store::open(configuration::store_options(&settings)).await.map_err(open_fault)?;
-    let engines = start_engines(&settings, &node, (sources, packs), store.clone(), clock);
+    let engines = start_engines((&settings, env), &node, (sources, packs), store.clone(), clock);
     let (engines, registry, egress) = match engines {
         Ok(engines) => engines,
         Err(error) => {
@@ -123,7 +137,7 @@ pub async fn start(settings: Settings, env: &Env) -> anyhow::Result<RunningHub> 
             Ok(RunningHub { addr, node, first_token, engines, server, draining, drain_timeout })
         }
         Err(error) => {
-            engines.dispatcher.stop().await;
+            tokio::join!(engines.dispatcher.stop(), engines.workflows.stop());
             engines.close().await;
             Err(error)
         }
@@ -132,7 +146,7 @@ pub async fn start(settings: Settings, env: &Env) -> anyhow::Result<RunningHub> 
 
 /// Starts what works behind the listener, in the order in which it depends on each other.
 fn start_engines(
-    settings: &Settings,
+    (settings, env): (&Settings, &Env),
     node: &str,
     (sources, packs): (Vec<trunkline_ingest::Source>, PackSet),
     store: Store,
@@ -141,8 +155,13 @@ fn start_engines(
     let mut registry = Registry::default();
     let egress = egress_policy(settings);
     // The one way out, with the guard built in; made first, because it is the only part here that can fail.
-    let client =
-        HttpClient::new(&ClientConfig::default(), egress.clone()).context("the HTTP client cannot start")?;
+    let config = client_config(&settings.egress.ca_files)?;
+    let client = HttpClient::new(&config, egress.clone()).context("the HTTP client cannot start")?;
+    let client: Arc<dyn Transport> = Arc::new(client);
+    let extra_roots = config.extra_roots;
+    let context = SinkContext { extra_roots, ..SinkContext::new(egress.clone(), Arc::clone(&client)) };
+    let sinks = SinkFactory::new(context);
+    let sinks = Arc::new(sinks.context("connections to brokers cannot be prepared")?);
     let user_agent = user_agent(&settings.dispatch)?;
     let journal = Journal::new(store.clone(), Arc::clone(&clock));
     // Leases come before engines: an engine works on what this node owns.
@@ -154,21 +173,12 @@ fn start_engines(
         stop_ownership.clone(),
     );
     let stop_retention = CancellationToken::new();
-    let retention = retention::run(
-        journal.clone(),
-        RetentionOptions {
-            max_age: settings.journal.retention,
-            max_bytes_per_tenant: settings.journal.retention_bytes,
-            dedupe_window: settings.journal.dedupe_window,
-            ..RetentionOptions::default()
-        },
-        stop_retention.clone(),
-    );
+    let retention = retention::run(journal.clone(), retention_options(settings), stop_retention.clone());
     let dispatcher = Dispatcher::start(
         DispatcherOptions {
             egress: egress.clone(),
             defaults: delivery_defaults(&settings.dispatch),
-            user_agent,
+            user_agent: user_agent.clone(),
             limits: EngineLimits {
                 in_flight_total: settings.dispatch.in_flight_total,
                 disable_after: settings.dispatch.disable_after,
@@ -176,23 +186,57 @@ fn start_engines(
                 ..EngineLimits::default()
             },
             metrics: DispatchMetrics::register(&mut registry),
-            ..DispatcherOptions::new(journal.clone(), ownership.0.clone(), Arc::new(client))
+            sinks: Some(Arc::clone(&sinks)),
+            local: local_kinds(&settings.dispatch),
+            ..DispatcherOptions::new(journal.clone(), ownership.0.clone(), Arc::clone(&client))
+        },
+        CancellationToken::new(),
+    );
+    let calls = RealWorldOptions {
+        user_agent,
+        timeout: settings.flow.timeout,
+        sinks: Some(sinks),
+        processes: process_limits(&settings.flow),
+        ..RealWorldOptions::new(client, egress.clone(), Arc::clone(&clock))
+    };
+    let workflows = Engine::start(
+        EngineOptions {
+            journal: journal.clone(),
+            ownership: ownership.0.clone(),
+            effects: Arc::new(RealWorld::new(calls)),
+            outlets: Outlets { notifier: None, webhooks: Some(Arc::new(dispatcher.clone())) },
+            secrets: Arc::new(secrets::ConfiguredSecrets::new(&settings.flow, env)),
+            limits: FlowLimits {
+                drain: settings.server.drain_timeout.saturating_sub(CLOSING),
+                keep_ended: settings.journal.workflow_retention,
+                ..FlowLimits::default()
+            },
+            metrics: FlowMetrics::register(&mut registry),
         },
         CancellationToken::new(),
     );
     let stop_replays = CancellationToken::new();
     let replays = replay::run(
-        ReplayOptions::new(journal, ownership.0.clone(), Some(dispatcher.clone())),
+        ReplayOptions {
+            egress: egress.clone(),
+            ..ReplayOptions::new(journal, ownership.0.clone(), Some(dispatcher.clone()))
+        },
         stop_replays.clone(),
     );
     let ingest = Ingest::start(IngestOptions::from(&settings.server), sources, store.clone(), clock);
     figures::register(&mut registry, &ingest);
     let (catalogue, stop_packs) = (EventCatalogue::default(), CancellationToken::new());
-    let packs = packs::keep(packs, catalogue.clone(), stop_packs.clone());
+    let homes = packs::Homes {
+        catalogue: catalogue.clone(),
+        workflows: workflows.clone(),
+        tenants: settings.packs.tenants.iter().map(|name| Tenant::from_stored(name)).collect(),
+    };
+    let packs = packs::keep(packs, homes, stop_packs.clone());
     let engines = Engines {
         store,
         ingest,
         dispatcher,
+        workflows,
         ownership,
         stop_ownership,
         retention,
@@ -204,6 +248,29 @@ fn start_engines(
         stop_packs,
     };
     Ok((engines, registry, egress))
+}
+
+/// How long things are kept.
+fn retention_options(settings: &Settings) -> RetentionOptions {
+    RetentionOptions {
+        limits: TenantLimits {
+            max_age: settings.journal.retention,
+            max_bytes: settings.journal.retention_bytes,
+        },
+        tenants: settings.tenants.iter().map(tenant_limits).collect(),
+        dedupe_window: settings.journal.dedupe_window,
+        ..RetentionOptions::default()
+    }
+}
+
+/// What processes of workflows may use, where the operator allows them.
+fn process_limits(settings: &FlowSettings) -> Option<ProcessLimits> {
+    settings.processes.then_some(ProcessLimits {
+        time: settings.process_timeout,
+        output_bytes: settings.process_output_bytes,
+        memory_bytes: settings.process_memory_bytes,
+        at_once: 16,
+    })
 }
 
 /// What the doors open on.
@@ -240,19 +307,29 @@ async fn open_doors(
         node_id: node.to_owned(),
         deliveries: Arc::clone(&seam) as _,
         rejudge: seam,
+        workflows: engines.workflows.clone(),
         catalogue: engines.catalogue.clone(),
         egress,
+        sending: Sending {
+            user_agent: user_agent(&settings.dispatch)?,
+            local: local_kinds(&settings.dispatch),
+        },
         registry: Arc::new(registry),
         metrics,
         draining: draining.clone(),
+        cors: CorsOrigins::new(settings.server.cors_origins.iter().map(String::as_str)),
         limits: ApiLimits {
             body_bytes: settings.server.body_limit_bytes,
             event_bytes: settings.journal.event_limit_bytes,
             request_timeout: settings.server.request_timeout,
+            endpoints: settings.dispatch.endpoints_per_tenant,
+            endpoints_by_portal: settings.dispatch.endpoints_by_portal,
+            requests_per_s: NonZeroU32::new(settings.server.api_rate_limit_per_s),
         },
     });
     let routers = server::Routers { ingest: engines.ingest.clone(), api: trunkline_api::router(state) };
-    let server = listener.serve(routers).context("the listener cannot start")?;
+    let max_connections = settings.server.max_connections;
+    let server = listener.serve(routers, max_connections).context("the listener cannot start")?;
     Ok((server, first_token, draining))
 }
 
@@ -289,7 +366,7 @@ impl RunningHub {
         draining.cancel();
         engines.ingest.start_drain();
         // Side by side: each is bounded by the drain time, and neither waits for the other.
-        tokio::join!(server.shutdown(drain_timeout), engines.dispatcher.stop());
+        tokio::join!(server.shutdown(drain_timeout), engines.dispatcher.stop(), engines.workflows.stop());
         engines.close().await;
         tracing::info!(node.id = %node, "hub stopped");
     }
@@ -316,10 +393,30 @@ impl Engines {
     }
 }
 
+/// The HTTP client's settings, with the authorities that are trusted besides the public ones.
+fn client_config(files: &[PathBuf]) -> anyhow::Result<ClientConfig> {
+    let mut config = ClientConfig::default();
+    for file in files {
+        let fault = |what: &str| {
+            Fault::new(Exit::Failed, format!("{} {what}", file.display()), "correct [egress] ca_files")
+        };
+        let text = std::fs::read_to_string(file).with_context(|| fault("cannot be read"))?;
+        let read = Authorities::from_pem(&text);
+        let read =
+            read.ok_or_else(|| fault("holds no certificates of authorities in PEM, or more than ten"))?;
+        config.extra_roots.extend_from_slice(read.certificates());
+    }
+    Ok(config)
+}
+
 /// Where outbound calls may go.
 fn egress_policy(settings: &Settings) -> EgressPolicy {
     let policy = EgressPolicy::new(settings.egress.allow.clone());
     if settings.dispatch.https_only { policy.with_https_only() } else { policy }
+}
+
+fn local_kinds(settings: &DispatchSettings) -> LocalKinds {
+    if settings.local_sinks { LocalKinds::Allowed } else { LocalKinds::Refused }
 }
 
 fn delivery_defaults(settings: &DispatchSettings) -> DeliveryDefaults {

@@ -1,8 +1,9 @@
 //! What the API asks of the engines, passed on to them: the API knows only the traits, the engines know nothing of it.
 
-use trunkline_api::seams::{Deliveries, EngineError, PlannedDelivery, Rejudge, Rejudged};
-use trunkline_connect::BoxFuture;
-use trunkline_dispatch::{Dispatcher, RequestError};
+use trunkline_api::seams::{Circuit, Deliveries, EngineError, PlannedDelivery, Rejudge, Rejudged};
+use trunkline_connect::{BoxFuture, SendError, Target};
+use trunkline_dispatch::engine::Sample;
+use trunkline_dispatch::{Circuit as EngineCircuit, Dispatcher, RequestError};
 use trunkline_ingest::{Ingest, Rejudged as Outcome};
 use trunkline_model::{DeliveryId, EndpointId, ErrorCode, EventId, EventRecord, InboundId, Tenant};
 use trunkline_store::Store;
@@ -57,8 +58,9 @@ impl Deliveries for EngineSeam {
         &'a self,
         tenant: &'a Tenant,
         endpoint_id: &'a EndpointId,
+        sample: Option<Sample>,
     ) -> BoxFuture<'a, Result<DeliveryId, EngineError>> {
-        Box::pin(async move { self.dispatcher.test(tenant, endpoint_id).await.map_err(refused) })
+        Box::pin(async move { self.dispatcher.test(tenant, endpoint_id, sample).await.map_err(refused) })
     }
 
     fn retry<'a>(
@@ -79,6 +81,26 @@ impl Deliveries for EngineSeam {
                 Err(error) => Err(refused(error)),
             }
         })
+    }
+
+    fn skip<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        delivery_id: &'a DeliveryId,
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move { self.dispatcher.skip(tenant, delivery_id.as_str()).await.map_err(refused) })
+    }
+
+    fn vet<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), SendError>> {
+        self.dispatcher.vet(target)
+    }
+
+    fn circuit(&self, endpoint_id: &EndpointId) -> Circuit {
+        match self.dispatcher.circuit(endpoint_id) {
+            EngineCircuit::Closed => Circuit::Closed,
+            EngineCircuit::Open(until) => Circuit::Open(until),
+            EngineCircuit::HalfOpen => Circuit::HalfOpen,
+        }
     }
 
     fn endpoints_changed(&self) -> BoxFuture<'_, ()> {

@@ -4,7 +4,7 @@
 //! API: the accept path is what the hub is measured by.
 //!
 //! The protocol is found by looking at the first bytes without taking them: an HTTP/2 client with prior knowledge begins
-//! with `PRI`. Limits: a connection that says nothing, or does not finish a request head, is closed after
+//! with `PRI`. Limits: so many connections at once, more wait in the system's queue; a connection that says nothing, or does not finish a request head, is closed after
 //! [`HEAD_TIMEOUT`]; heads are bounded in bytes and number of headers; bodies are bounded and timed by the routers.
 
 use std::convert::Infallible;
@@ -79,10 +79,10 @@ pub(super) fn bind(addr: SocketAddr) -> io::Result<Bound> {
 
 impl Bound {
     /// Begins to listen and to serve.
-    pub(super) fn serve(self, routers: Routers) -> io::Result<Server> {
+    pub(super) fn serve(self, routers: Routers, max_connections: usize) -> io::Result<Server> {
         let listener = self.socket.listen(BACKLOG)?;
         let drain = CancellationToken::new();
-        let acceptor = Acceptor { listener, routers, drain: drain.clone() };
+        let acceptor = Acceptor { listener, routers, drain: drain.clone(), max_connections };
         Ok(Server { addr: self.addr, drain, accepting: tokio::spawn(acceptor.run()) })
     }
 }
@@ -112,16 +112,23 @@ struct Acceptor {
     listener: TcpListener,
     routers: Routers,
     drain: CancellationToken,
+    max_connections: usize,
 }
 
 impl Acceptor {
     async fn run(self) -> JoinSet<()> {
         let mut connections = JoinSet::new();
+        let mut was_full = false;
         loop {
+            let is_full = connections.len() >= self.max_connections;
+            if is_full && !was_full {
+                tracing::warn!(n_connections = connections.len(), "all connections are taken, others wait");
+            }
+            was_full = is_full;
             let accepted = tokio::select! {
                 () = self.drain.cancelled() => return connections,
                 Some(_) = connections.join_next() => continue,
-                accepted = self.listener.accept() => accepted,
+                accepted = self.listener.accept(), if !is_full => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {

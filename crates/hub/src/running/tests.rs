@@ -135,6 +135,46 @@ async fn both_protocols_are_spoken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_connections_than_allowed_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings(dir.path(), "127.0.0.1:0");
+    settings.server.max_connections = 1;
+    let hub = start(settings, &Env::default()).await.unwrap();
+    let ask = b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n";
+    let first = connect(&hub);
+    let mut second = connect(&hub);
+    let (mut head, mut answered) = ([0; 12], [0; 12]);
+    let answers = tokio::task::spawn_blocking(move || {
+        (&first).write_all(ask).unwrap();
+        (&first).read_exact(&mut head).unwrap();
+        second.write_all(ask).unwrap();
+        // Open, but nobody speaks to it until there is room.
+        second.set_nonblocking(true).unwrap();
+        let early = second.read(&mut answered).map_err(|error| error.kind());
+        second.set_nonblocking(false).unwrap();
+        drop(first);
+        second.read_exact(&mut answered).unwrap();
+        (head, early, answered)
+    });
+    let (head, early, answered) = answers.await.unwrap();
+    assert_eq!((&head, &answered), (b"HTTP/1.1 200", b"HTTP/1.1 200"));
+    assert_eq!(early, Err(std::io::ErrorKind::WouldBlock));
+    hub.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_corrupt_database_is_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("trunkline.db");
+    std::fs::write(&path, "no database at all, but longer than a header of SQLite would be: ".repeat(200))
+        .unwrap();
+    let error = start(settings(dir.path(), "127.0.0.1:0"), &Env::default()).await.unwrap_err();
+    let (exit, fix) = Fault::of(&error);
+    assert_eq!(exit, Exit::Failed, "{error:#}");
+    assert!(fix.unwrap_or_default().contains("trunkline restore"), "{error:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_show_what_ingest_counts() {
     let dir = tempfile::tempdir().unwrap();
     let hub = hub(dir.path()).await;

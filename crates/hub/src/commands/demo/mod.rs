@@ -137,7 +137,10 @@ fn settings(dir: &std::path::Path, standard: &str, billing: &str) -> anyhow::Res
     Ok(Settings {
         server: ServerSettings { listen: ([127, 0, 0, 1], 0).into(), ..ServerSettings::default() },
         store: StoreSettings { url: StoreUrl::Sqlite(dir.join("trunkline.db")), ..StoreSettings::default() },
-        egress: EgressSettings { allow: vec!["127.0.0.0/8".parse().context("the demo's network")?] },
+        egress: EgressSettings {
+            allow: vec!["127.0.0.0/8".parse().context("the demo's network")?],
+            ..EgressSettings::default()
+        },
         sources: vec![
             SourceSettings::new(samples::CLINIC, SchemeSettings::StandardWebhooks, literal(standard)),
             SourceSettings::new(samples::BILLING, SchemeSettings::Hmac(hmac), literal(billing)),
