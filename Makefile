@@ -25,7 +25,7 @@ test: need-rust need-cc ## Run every test; those for PostgreSQL run when one is 
 run: need-rust need-cc ## Start the hub; ARGS="--listen 127.0.0.1:9000" and the like go to `trunkline serve`
 	cargo run --locked --release --package trunkline-hub --bin trunkline -- serve $(ARGS)
 
-bench: need-rust need-cc ## Measure this machine against bare baselines and BullMQ; ARGS="drain --pending 1000000" and the like choose
+bench: need-rust need-cc ## Measure this machine against bare baselines, BullMQ and Restate; ARGS="drain --pending 1000000" and the like choose
 	cargo run --locked --release --package trunkline-hub --bin trunkline -- bench $(ARGS)
 
 lint: need-rust need-cc ## Check format and lints

@@ -55,8 +55,9 @@ def endpoint(hub: Hub, receiver: Receiver) -> Iterator:
     """Makes endpoints at the receiver; they are gone after the test."""
     made = []
 
-    def make(*events: str, path: str = "/") -> dict:
-        answer = hub.call("POST", "/api/v1/webhooks", json={"url": receiver.url + path, "events": list(events)})
+    def make(*events: str, path: str = "/", **settings) -> dict:
+        body = {"url": receiver.url + path, "events": list(events)} | settings
+        answer = hub.call("POST", "/api/v1/webhooks", json=body)
         assert answer.status_code == 201, answer.text
         made.append(answer.json()["id"])
         return answer.json()

@@ -1,8 +1,9 @@
 //! A hub as a child process: start, ask, kill, stop.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,6 +13,8 @@ use trunkline_connect::{ClientConfig, EgressPolicy, HttpClient, OutboundRequest,
 
 /// The signing secret of the source `load`.
 pub(crate) const SOURCE_SECRET: &str = "whsec_ZTJlLXRlc3RzLW9mLXRydW5rbGluZS0zMi1ieXRlcyE=";
+/// How long a test waits for something that must come.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The admin token of every hub under test.
 pub(crate) const ADMIN_TOKEN: &str = "tlk_e2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2e0";
 
@@ -19,6 +22,7 @@ pub(crate) const ADMIN_TOKEN: &str = "tlk_e2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2
 pub(crate) struct Site {
     folder: tempfile::TempDir,
     store_url: String,
+    more: String,
 }
 
 impl Site {
@@ -26,12 +30,17 @@ impl Site {
     pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store_url = format!("sqlite://{}/trunkline.db", folder.path().display());
-        Self { folder, store_url }
+        Self { folder, store_url, more: String::new() }
     }
 
     /// A site on any store.
     pub(crate) fn on(store_url: &str) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), store_url: store_url.to_owned() }
+        Self { folder: tempfile::tempdir().unwrap(), store_url: store_url.to_owned(), more: String::new() }
+    }
+
+    /// The same with more sections of configuration.
+    pub(crate) fn with(self, more: &str) -> Self {
+        Self { more: more.to_owned(), ..self }
     }
 
     /// The store's URL.
@@ -44,8 +53,8 @@ impl Site {
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nlog_level = \"warn\"\n\
              [store]\nurl = \"{}\"\n[egress]\nallow = [\"127.0.0.0/8\"]\n\
-             [[sources]]\nname = \"load\"\nscheme = \"standard-webhooks\"\nsecret = \"env:LOAD_SECRET\"\n",
-            self.store_url
+             [[sources]]\nname = \"load\"\nscheme = \"standard-webhooks\"\nsecret = \"env:LOAD_SECRET\"\n{}",
+            self.store_url, self.more
         );
         std::fs::write(&path, text).unwrap();
         path
@@ -62,6 +71,7 @@ pub(crate) struct Hub {
     child: Child,
     url: String,
     client: HttpClient,
+    log: Arc<Mutex<Vec<String>>>,
     /// How long it took from the start to the ready line.
     pub(crate) started_in: Duration,
 }
@@ -69,12 +79,23 @@ pub(crate) struct Hub {
 /// An answer of the hub.
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
 impl Answer {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// The body, where the status is the one expected.
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{:?}", self.body);
+        self.json()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -94,9 +115,17 @@ impl Hub {
             .env("LOAD_SECRET", SOURCE_SECRET)
             .env("NO_COLOR", "1")
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (kept, stderr) = (Arc::clone(&log), BufReader::new(child.stderr.take().unwrap()));
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                drop(writeln!(std::io::stderr(), "{line}"));
+                kept.lock().unwrap().push(line);
+            }
+        });
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = lines
             .by_ref()
@@ -108,12 +137,17 @@ impl Hub {
         let started_in = began.elapsed();
         // Goes on reading, so that the hub never waits for a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url: url.trim_end_matches('/').to_owned(), client: client(), started_in }
+        Self { child, url: url.trim_end_matches('/').to_owned(), client: client(), log, started_in }
     }
 
     /// Where the hub listens.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What the hub has logged so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
     }
 
     /// Resident memory in bytes.
@@ -140,27 +174,74 @@ impl Hub {
 
     /// Calls the API as the admin.
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.call_with(method, path, body, &[]).await
+    }
+
+    /// The same with more headers.
+    pub(crate) async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        more: &[(&'static str, &str)],
+    ) -> Answer {
         let policy = EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]);
         let target = Target::parse(&format!("{}{path}", self.url), &policy).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {ADMIN_TOKEN}")).unwrap());
         headers.insert("content-type", HeaderValue::from_static("application/json"));
+        for (name, value) in more {
+            headers.insert(*name, HeaderValue::from_str(value).unwrap());
+        }
         let request = OutboundRequest {
             method,
             target,
             headers,
             body: body.map_or_else(Bytes::new, |body| serde_json::to_vec(&body).unwrap().into()),
-            timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(40),
             response_limit_bytes: 4 << 20,
         };
         let answer = self.client.send(request).await.unwrap();
-        Answer { status: answer.status.as_u16(), body: answer.body_head }
+        Answer { status: answer.status.as_u16(), headers: answer.headers, body: answer.body_head }
     }
 
-    /// Makes an endpoint for every event with quick retries; gives its id.
+    /// Reads something that is there.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        self.call(Method::GET, path, None).await.expect(200)
+    }
+
+    /// Reads something until it is as wanted.
+    pub(crate) async fn wait_for(&self, path: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        loop {
+            let found = self.get(path).await;
+            if is_wanted(&found) {
+                return found;
+            }
+            assert!(began.elapsed() < PATIENCE, "{path} is still {found}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Posts something that is accepted with this status.
+    pub(crate) async fn post(&self, path: &str, body: Value, status: u16) -> Value {
+        self.call(Method::POST, path, Some(body)).await.expect(status)
+    }
+
+    /// Emits one event; gives its id.
+    pub(crate) async fn emit(&self, event_type: &str, data: Value) -> String {
+        let id = trunkline_model::EventId::fresh().into_string();
+        let event = serde_json::json!({
+            "specversion": "1.0", "id": id, "source": "/e2e", "type": event_type, "data": data,
+        });
+        self.post("/api/v1/events", event, 202).await;
+        id
+    }
+
+    /// Makes an endpoint for every event of the load with quick retries; gives its id and its secret.
     pub(crate) async fn create_endpoint(&self, url: &str) -> (String, String) {
         let body = serde_json::json!({
-            "url": url, "events": ["**"], "max_attempts": 20, "backoff_ms": [200], "in_flight": 64, "timeout_ms": 3000,
+            "url": url, "events": ["load.**"], "max_attempts": 20, "backoff_ms": [200], "in_flight": 64, "timeout_ms": 3000,
         });
         let answer = self.call(Method::POST, "/api/v1/webhooks", Some(body)).await;
         assert_eq!(answer.status, 201, "{:?}", answer.body);

@@ -76,6 +76,8 @@ impl Ledger {
             Some((status, _)) => {
                 self.refused.lock().unwrap().push(status);
                 self.unanswered.lock().unwrap().push(message);
+                // As a good sender does; one that hammers a hub in trouble is no help to anybody.
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 true
             }
             None => {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
@@ -18,8 +19,25 @@ pub(crate) struct Received {
     pub(crate) body: Bytes,
 }
 
+/// How a receiver takes what it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Manners {
+    /// Takes everything.
+    #[default]
+    Good,
+    /// Takes two of three attempts; the others get a 500, a 503 or no answer within the endpoint's timeout.
+    Moody,
+}
+
+/// Longer than any endpoint's timeout here.
+const NO_ANSWER: Duration = Duration::from_secs(20);
+
 #[derive(Default)]
 struct State {
+    manners: Manners,
+    n_attempts: u64,
+    /// Bodies in the order in which they were taken for the first time.
+    order: Vec<Bytes>,
     by_id: HashMap<String, Received>,
     faults: Vec<String>,
     key: Option<hmac::Key>,
@@ -34,13 +52,24 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Starts the receiver.
+    /// Starts a receiver that takes everything.
     pub(crate) async fn start() -> Self {
-        let state = Arc::new(Mutex::new(State::default()));
+        Self::start_with(Manners::Good).await
+    }
+
+    /// Starts a receiver.
+    pub(crate) async fn start_with(manners: Manners) -> Self {
+        let state = Arc::new(Mutex::new(State { manners, ..State::default() }));
         let shared = Arc::clone(&state);
         let app = axum::Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
             let shared = Arc::clone(&shared);
-            async move { shared.lock().unwrap().take(&headers, &body) }
+            async move {
+                let status = shared.lock().unwrap().take(&headers, &body);
+                if status == StatusCode::REQUEST_TIMEOUT {
+                    tokio::time::sleep(NO_ANSWER).await;
+                }
+                status
+            }
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -60,6 +89,22 @@ impl Receiver {
         assert!(state.faults.is_empty(), "bad deliveries: {:?}", &state.faults[..state.faults.len().min(5)]);
         state.by_id.clone()
     }
+
+    /// The bodies in the order in which they were first taken.
+    pub(crate) fn order(&self) -> Vec<Bytes> {
+        self.state.lock().unwrap().order.clone()
+    }
+
+    /// Waits until this many different events are there.
+    pub(crate) async fn wait_for(&self, n: usize) {
+        let arrived = async {
+            while self.received().len() < n {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let arrived = tokio::time::timeout(Duration::from_mins(1), arrived).await;
+        assert!(arrived.is_ok(), "{} of {n} events were delivered in a minute", self.received().len());
+    }
 }
 
 impl State {
@@ -77,11 +122,29 @@ impl State {
         if !verified {
             self.faults.push(format!("{id}: the signature does not verify"));
         }
+        self.n_attempts += 1;
+        if let Some(status) = self.mood() {
+            return status;
+        }
+        if !self.by_id.contains_key(&id) {
+            self.order.push(body.clone());
+        }
         let known = self.by_id.entry(id.clone()).or_insert(Received { count: 0, body: body.clone() });
         known.count += 1;
         if known.body != *body {
             self.faults.push(format!("{id}: another body on a later attempt"));
         }
         StatusCode::OK
+    }
+
+    /// What is answered to this attempt when it is not taken; differs from one to the next without a random number.
+    fn mood(&self) -> Option<StatusCode> {
+        let roll = self.n_attempts.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        match (self.manners, roll % 30) {
+            (Manners::Moody, 0..=5) => Some(StatusCode::INTERNAL_SERVER_ERROR),
+            (Manners::Moody, 6..=8) => Some(StatusCode::SERVICE_UNAVAILABLE),
+            (Manners::Moody, 9) => Some(StatusCode::REQUEST_TIMEOUT),
+            _ => None,
+        }
     }
 }
