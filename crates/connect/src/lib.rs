@@ -52,7 +52,9 @@ pub use egress::{Blocked, EgressPolicy, EgressRule, EmbeddedForm, UrlRefused};
 pub use error::{Cause, FailureClass, SendError};
 pub use resolve::{Resolver, SystemResolver};
 pub use target::Target;
-pub use tls::{Authorities, ClientIdentity, IdentityError, MAX_CHAIN, OwnTls, Validity, client_tls};
+pub use tls::{
+    Authorities, ClientIdentity, IdentityError, MAX_CHAIN, OwnTls, RsaCertificate, Validity, client_tls,
+};
 pub use token::{Token, TokenFault, TokenRequest, TokenSource, client_basic};
 pub use transport::{Opening, OutboundRequest, OutboundResponse, Timings, Transport};
 

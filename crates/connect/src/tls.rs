@@ -15,7 +15,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig as TlsConfig, RootCertStore};
 
+use self::certificate::validity_of;
+pub use self::certificate::{RsaCertificate, Validity};
 use crate::client::ClientError;
+
+mod certificate;
 
 /// The most certificates of a chain.
 pub const MAX_CHAIN: usize = 10;
@@ -113,15 +117,6 @@ struct Identity {
     fingerprint: [u8; digest::SHA256_OUTPUT_LEN],
 }
 
-/// When a certificate holds, in seconds since 1970 UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Validity {
-    /// From when.
-    pub not_before: i64,
-    /// Until when.
-    pub not_after: i64,
-}
-
 /// Why a certificate and a key are no identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
@@ -189,76 +184,6 @@ fn read_chain(pem: &str) -> Option<(Vec<CertificateDer<'static>>, Validity)> {
     let mut validities = chain.iter().map(|certificate| validity_of(certificate));
     let own = validities.next()??;
     validities.all(|validity| validity.is_some()).then_some((chain, own))
-}
-
-/// Reads `Certificate.tbsCertificate.validity` (RFC 5280 §4.1).
-fn validity_of(certificate: &[u8]) -> Option<Validity> {
-    const SEQUENCE: u8 = 0x30;
-    const VERSION: u8 = 0xa0;
-    let (certificate, _) = element(certificate, SEQUENCE)?;
-    let (mut rest, _) = element(certificate, SEQUENCE)?;
-    if rest.first() == Some(&VERSION) {
-        (_, rest) = element(rest, VERSION)?;
-    }
-    // Serial number, signature algorithm and issuer come first.
-    for tag in [0x02, SEQUENCE, SEQUENCE] {
-        (_, rest) = element(rest, tag)?;
-    }
-    let (validity, _) = element(rest, SEQUENCE)?;
-    let (not_before, rest) = time(validity)?;
-    let (not_after, _) = time(rest)?;
-    Some(Validity { not_before, not_after })
-}
-
-/// The content of a DER element with this tag, and what comes after it.
-fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (&found, rest) = der.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x83 => {
-            let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
-        }
-        _ => return None,
-    };
-    (found == tag).then(|| rest.split_at_checked(length))?
-}
-
-/// A `Time`: `YYMMDDhhmmssZ` (the years 1950 to 2049) or `YYYYMMDDhhmmssZ`.
-fn time(der: &[u8]) -> Option<(i64, &[u8])> {
-    const UTC_TIME: u8 = 0x17;
-    const GENERALIZED_TIME: u8 = 0x18;
-    let (n_digits, (text, rest)) = match element(der, UTC_TIME) {
-        Some(found) => (12, found),
-        None => (14, element(der, GENERALIZED_TIME)?),
-    };
-    let digits = text.strip_suffix(b"Z")?;
-    if digits.len() != n_digits || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number * 10 + i64::from(byte - b'0'));
-    let (year, fields) = match digits.len() {
-        12 => {
-            let (year, fields) = digits.split_at(2);
-            let year = number(year);
-            (if year < 50 { 2000 + year } else { 1900 + year }, fields)
-        }
-        14 => (number(&digits[..4]), &digits[4..]),
-        _ => return None,
-    };
-    let parts: Vec<i64> = fields.chunks(2).map(number).collect();
-    let [month @ 1..=12, day @ 1..=31, hour @ 0..=23, minute @ 0..=59, second @ 0..=60] = parts[..] else {
-        return None;
-    };
-    Some((((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second, rest))
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar; years begin in March, so that leap days come last.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::certificate::time;
 use super::*;
 
 const CLIENT: &str = include_str!("../client/fixtures/client.pem");
@@ -38,6 +39,17 @@ fn what_is_no_identity_is_named() {
 }
 
 #[test]
+fn rsa_keys_of_certificates() {
+    let rsa = RsaCertificate::from_pem(include_bytes!("../client/fixtures/rsa.pem")).unwrap();
+    assert!(rsa.validity().not_before < rsa.validity().not_after);
+    // The start of an `RSAPublicKey` of 2048 bits: a sequence of two integers.
+    assert_eq!(rsa.public_key()[..8], [0x30, 0x82, 0x01, 0x0a, 0x02, 0x82, 0x01, 0x01]);
+    for other in [CLIENT, CLIENT_KEY, "", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"] {
+        assert!(RsaCertificate::from_pem(other.as_bytes()).is_none(), "{other}");
+    }
+}
+
+#[test]
 fn times_of_certificates() {
     let check = |der: &[u8], expect: Option<i64>| {
         assert_eq!(time(der).map(|(secs, _)| secs), expect, "{}", String::from_utf8_lossy(der));
@@ -60,6 +72,7 @@ proptest! {
         let _ = validity_of(&der);
         let whole = CertificateDer::from_pem_slice(CLIENT.as_bytes()).unwrap();
         let _ = validity_of(&whole[..cut.min(whole.len())]);
+        let _ = RsaCertificate::from_pem(&der);
         let _ = ClientIdentity::from_pem(&String::from_utf8_lossy(&der), CLIENT_KEY);
     }
 }
