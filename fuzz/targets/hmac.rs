@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use ring::hmac;
 use trunkline_config::{
-    HmacAlgorithm, HmacSettings, KeyEncoding, SchemeSettings, Secret, SignatureEncoding, SignedPart,
+    Credentials, HmacAlgorithm, HmacSettings, KeyEncoding, SchemeSettings, Secret, SignatureEncoding, SignedPart,
     SignedTemplate,
 };
 use trunkline_ingest::Call;
@@ -74,11 +74,11 @@ fuzz_target!(|input: (u8, String, String, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)| {
     }
     let scheme = trunkline_ingest::schemes::prepare(
         &SchemeSettings::Hmac(settings),
-        &[Secret::new(KEY)],
+        &Credentials::from(&[Secret::new(KEY)][..]),
         Duration::from_secs(300),
     )
     .expect("usable settings");
-    let verdict = scheme.verify(&Call { headers: &headers, body: &body, now: Timestamp::from_secs(NOW) });
+    let verdict = scheme.verify(&Call::new(&headers, &body, Timestamp::from_secs(NOW)));
     let is_usable_id = !id.is_empty() && id.len() <= 256 && id.iter().all(u8::is_ascii_graphic);
     if !is_signed {
         assert!(verdict.is_err(), "believed without a signature");

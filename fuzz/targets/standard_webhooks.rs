@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use ring::hmac;
-use trunkline_config::{SchemeSettings, Secret};
+use trunkline_config::{Credentials, SchemeSettings, Secret};
 use trunkline_ingest::{Call, Scheme};
 use trunkline_model::Timestamp;
 
@@ -22,7 +22,7 @@ static SCHEME: LazyLock<Box<dyn Scheme>> = LazyLock::new(|| {
         Secret::new(format!("whsec_{}", BASE64.encode(KEY))),
         Secret::new(format!("whpk_{}", BASE64.encode([9; 32]))),
     ];
-    trunkline_ingest::schemes::prepare(&SchemeSettings::StandardWebhooks, &secrets, Duration::from_secs(300))
+    trunkline_ingest::schemes::prepare(&SchemeSettings::StandardWebhooks, &Credentials::from(&secrets[..]), Duration::from_secs(300))
         .expect("usable secrets")
 });
 
@@ -41,7 +41,7 @@ fuzz_target!(|input: (bool, Vec<u8>, Vec<u8>, Vec<Vec<u8>>, Vec<u8>)| {
         let Ok(value) = HeaderValue::from_bytes(value) else { return };
         headers.append(name, value);
     }
-    let call = Call { headers: &headers, body: &body, now: Timestamp::from_secs(NOW) };
+    let call = Call::new(&headers, &body, Timestamp::from_secs(NOW));
     let verdict = SCHEME.verify(&call);
     let is_usable_id = !id.is_empty() && id.len() <= 256 && id.iter().all(u8::is_ascii_graphic);
     if !is_signed {

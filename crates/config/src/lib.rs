@@ -37,6 +37,7 @@ pub use settings::{
     PacksSettings, ServerSettings, Settings, StoreSettings, StoreUrl, TenantSettings,
 };
 pub use sources::{
-    HmacAlgorithm, HmacSettings, KeyEncoding, RateLimit, SchemeSettings, SignatureEncoding, SignedPart,
-    SignedTemplate, SourceSettings, TemplateError, TokenSettings,
+    Credentials, HmacAlgorithm, HmacSettings, KeyEncoding, Provider, ProviderSettings, RateLimit,
+    SchemeSettings, SignatureEncoding, SignedPart, SignedTemplate, SourceSettings, TemplateError,
+    TokenSettings,
 };

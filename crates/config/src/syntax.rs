@@ -42,6 +42,25 @@ pub(crate) fn origin(text: &str) -> Result<String, Problem> {
     ))
 }
 
+/// Reads the URL at which others reach a part of the hub: http or https, a host, no query. It is kept as it is written,
+/// because providers sign it as it is written.
+pub(crate) fn public_url(text: &str) -> Result<String, Problem> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let authority = rest.map_or("", |rest| rest.split('/').next().unwrap_or(""));
+    let is_fit = !authority.is_empty()
+        && !authority.starts_with(':')
+        && text.len() <= 2048
+        && text.bytes().all(|b| b.is_ascii_graphic())
+        && !text.contains(['?', '#', '@', '\\', '"', '<', '>']);
+    if is_fit {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::new(
+        format!("must be a URL that begins with https:// or http://, without query, found {}", quoted(text)),
+        "write for example https://hub.example.com/in/sms, exactly as the provider has it",
+    ))
+}
+
 /// Reads a network in CIDR form; a bare address stands for itself alone.
 pub(crate) fn network(text: &str) -> Result<IpNet, Problem> {
     if let Ok(address) = text.parse::<IpAddr>() {

@@ -9,8 +9,11 @@ use proptest::prelude::*;
 
 use crate::reader::{Located, Scope};
 use crate::sources::read_all;
+use crate::sources::schemes::SCHEMES;
 use crate::tree;
 use crate::*;
+
+mod providers;
 
 const EXAMPLE_ENV: [(&str, &str); 1] = [("EXAMPLE_SECRET", "example-value")];
 
@@ -362,7 +365,8 @@ fn faulty_sources_are_reported_completely() {
             "4: sources[0].headr: unknown key",
             "5: sources[1].secret: is missing, and scheme \"token\" needs one",
             "8: sources[1].algorithm: does not belong to scheme \"token\" (but to hmac)",
-            "9: sources[1].tolerance_s: does not belong to scheme \"token\" (but to standard-webhooks, hmac)",
+            "9: sources[1].tolerance_s: does not belong to scheme \"token\" (but to standard-webhooks, svix, hmac, stripe, \
+             slack, sns, open-dental, dentrix, eaglesoft, unleashed)",
             "10: sources[1].secrt: unknown key",
             "11: sources[2].name: \"a\" is already the name of sources[1]",
             "14: sources[2].secret: environment variable GONE is not set",
@@ -495,7 +499,7 @@ fn known_keys() -> std::collections::BTreeSet<String> {
     let value = tree::parse_document("name = \"a\"", &Path::new("x").into()).unwrap();
     let tenant = Located { value, origin: Origin::Default };
     crate::settings::read_tenants(vec![tenant], &JournalSettings::default(), &mut scope);
-    for scheme in ["standard-webhooks", "hmac", "token", "none"] {
+    for scheme in SCHEMES.iter().map(|row| row.name) {
         let text = format!("name = \"a\"\nscheme = \"{scheme}\"");
         let value = tree::parse_document(&text, &Path::new("x").into()).unwrap();
         read_all(vec![Located { value, origin: Origin::Default }], &mut scope);

@@ -19,7 +19,13 @@ pub(crate) enum Problem {
     MethodNotAllowed,
     Body(BodyError),
     NotVerified,
-    RateLimited { retry_after_s: u64 },
+    /// A handshake whose token is wrong.
+    NotMeant,
+    /// What the call is verified or answered with could not be fetched.
+    NotFetched,
+    RateLimited {
+        retry_after_s: u64,
+    },
     StoreFull,
     StoreUnavailable,
     Draining,
@@ -45,8 +51,9 @@ impl Problem {
             Self::Body(BodyError::TooLarge) => ErrorCode::RequestTooLarge,
             Self::Body(BodyError::TimedOut) => ErrorCode::RequestTimeout,
             Self::Body(BodyError::Broken) => ErrorCode::RequestMalformed,
-            Self::Body(BodyError::NoRoom) => ErrorCode::HubBusy,
+            Self::Body(BodyError::NoRoom) | Self::NotFetched => ErrorCode::HubBusy,
             Self::NotVerified => ErrorCode::IngestUnauthorized,
+            Self::NotMeant => ErrorCode::AuthForbidden,
             Self::RateLimited { .. } => ErrorCode::RequestRateLimited,
             Self::StoreFull => ErrorCode::StoreFull,
             Self::StoreUnavailable => ErrorCode::StoreUnavailable,
@@ -77,6 +84,14 @@ impl Problem {
                 "too many bodies are on their way in; send the call again later",
             ),
             Self::NotVerified => (StatusCode::UNAUTHORIZED, "Unauthorized", "the call could not be verified"),
+            Self::NotMeant => {
+                (StatusCode::FORBIDDEN, "Forbidden", "the handshake is not meant for this source")
+            }
+            Self::NotFetched => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Hub busy",
+                "what the provider wants to be fetched could not be; send the call again later",
+            ),
             Self::RateLimited { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "Too many requests", "the source's rate limit is reached")
             }
@@ -107,7 +122,9 @@ impl Problem {
         match self {
             Self::RateLimited { retry_after_s } => Some(retry_after_s),
             Self::StoreFull => Some(30),
-            Self::StoreUnavailable | Self::Draining | Self::Body(BodyError::NoRoom) => Some(2),
+            Self::StoreUnavailable | Self::Draining | Self::Body(BodyError::NoRoom) | Self::NotFetched => {
+                Some(2)
+            }
             _ => None,
         }
     }

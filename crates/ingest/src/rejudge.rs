@@ -11,10 +11,10 @@ use trunkline_store::tables::inbound::{
 };
 use trunkline_store::{Commit, CommitError, Committed, NewEvent, ReadError, Seen, Statement};
 
-use crate::judge::{Arrival, Judgement, judge};
+use crate::judge::{Arrival, Judgement, judge, judge_named};
 use crate::request_head;
 use crate::router::Ingest;
-use crate::schemes::Call;
+use crate::schemes::{Call, Reading};
 use crate::source::Source;
 
 /// What judging again came to.
@@ -152,22 +152,32 @@ struct Outcome {
 
 fn plan(source: &Source, row: &InboundRow, body: &Bytes) -> Outcome {
     let headers = request_head::parse(&row.head);
-    let mut seen = None;
+    let path = request_head::path(&row.head);
+    let call = Call { path, ..Call::new(&headers, body, row.received_at) };
+    let mut key = None;
     // A quarantined call was verified when it came, and holds its dedupe key already.
     if row.verdict == Verdict::Rejected {
-        let call = Call { headers: &headers, body, now: row.received_at };
         match source.verify(&call, request_head::address(&row.head)) {
-            Err(refusal) => return Outcome { seen, judgement: Err(refusal.to_string()) },
-            Ok(verified) => {
-                seen = verified.dedupe_key.map(|key| Seen {
-                    source: row.source.clone(),
-                    key,
-                    inbound_id: row.id.as_str().to_owned(),
-                    seen_at: row.received_at,
-                });
-            }
+            Err(refusal) => return Outcome { seen: None, judgement: Err(refusal.to_string()) },
+            Ok(proof) => key = proof.dedupe_key,
         }
     }
     let arrival = Arrival { id: &row.id, headers: &headers, body, now: row.received_at };
-    Outcome { seen, judgement: Ok(judge(&source.origin, &arrival)) }
+    let judgement = match source.scheme.read(&call) {
+        Reading::Plain => Ok(judge(&source.origin, &arrival)),
+        Reading::Event(named) => {
+            if row.verdict == Verdict::Rejected {
+                key = key.or_else(|| named.dedupe_key.clone());
+            }
+            Ok(judge_named(&source.origin, &arrival, *named))
+        }
+        Reading::Handshake { .. } => Err("handshake, which nobody waits for any more".to_owned()),
+    };
+    let seen = key.map(|key| Seen {
+        source: row.source.clone(),
+        key,
+        inbound_id: row.id.as_str().to_owned(),
+        seen_at: row.received_at,
+    });
+    Outcome { seen, judgement }
 }

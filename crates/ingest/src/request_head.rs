@@ -74,6 +74,12 @@ pub fn address(text: &str) -> Option<IpAddr> {
     text.split("\r\n").nth(1)?.strip_prefix(FROM)?.parse().ok()
 }
 
+/// The path that [`render`] wrote, without the query, which it hides.
+pub fn path(text: &str) -> &str {
+    let target = text.split("\r\n").next().unwrap_or("").split(' ').nth(1).unwrap_or("");
+    target.split('?').next().unwrap_or("")
+}
+
 /// Reads the headers that [`render`] wrote; lines that are no header are skipped.
 pub fn parse(text: &str) -> HeaderMap {
     text.split("\r\n")
@@ -117,6 +123,7 @@ mod tests {
              x-portal-token: ***\r\n"
         );
         assert_eq!(address(&text), Some(from));
+        assert_eq!(path(&text), "/in/portal");
         assert_eq!(parse(&text).len(), 3);
         assert_eq!(parse(&text).get("webhook-id").unwrap(), "msg_1");
     }
@@ -150,7 +157,7 @@ mod tests {
 
         #[test]
         fn reading_never_panics(text in any::<String>()) {
-            drop((parse(&text), address(&text)));
+            drop((parse(&text), address(&text), path(&text)));
         }
     }
 }

@@ -12,14 +12,19 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, Request, StatusCode};
 use ring::hmac;
 use tower::ServiceExt as _;
-use trunkline_config::{RateLimit, SchemeSettings, Secret, SourceSettings, TokenSettings};
+use trunkline_config::{Credentials, RateLimit, SchemeSettings, Secret, SourceSettings, TokenSettings};
 use trunkline_model::{Data, EventRecord, ManualClock, Tenant, Timestamp};
 use trunkline_store::Store;
 use trunkline_store::tables::event::{EventFilter, event_list};
 use trunkline_store::tables::inbound::{InboundFilter, InboundRow, Verdict, inbound_list};
 use trunkline_testkit::{TestStore, for_each_store};
 
-use crate::{Ingest, IngestOptions, RejudgeError, Rejudged, Source};
+use crate::{Ingest, IngestOptions, Outbound, RejudgeError, Rejudged, Source};
+
+mod handshakes;
+mod one_time;
+mod providers;
+mod sns;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -79,15 +84,26 @@ fn token_source() -> SourceSettings {
 }
 
 fn prepared(settings: &SourceSettings, secret: &str) -> Source {
-    Source::new(settings, &[Secret::new(secret)]).unwrap()
+    Source::new(settings, &Credentials::from(&[Secret::new(secret)][..])).unwrap()
+}
+
+fn provider_source(settings: &SourceSettings) -> Source {
+    let verify_token = Some(Secret::new("verify-me"));
+    Source::new(settings, &Credentials { secrets: vec![Secret::new("secret")], verify_token }).unwrap()
 }
 
 impl Hub {
     fn start(home: &TestStore, sources: Vec<Source>) -> Self {
         let store = home.store.clone();
         let clock = Arc::new(ManualClock::starting_at(NOW));
-        let ingest = Ingest::start(options(), sources, store.clone(), clock.clone());
+        let ingest = Ingest::start(options(), sources, store.clone(), clock.clone(), None);
         Self { store, clock, ingest }
+    }
+
+    /// One source named `source`, of a provider, with the secret `secret`.
+    fn with_provider(home: &TestStore, settings: impl Into<SchemeSettings>) -> Self {
+        let settings = SourceSettings::new("source", settings.into(), vec![]);
+        Self::start(home, vec![provider_source(&settings)])
     }
 
     fn with_clinic(home: &TestStore) -> Self {
@@ -96,7 +112,7 @@ impl Hub {
 
     /// The same store with other sources, as after a restart with a changed configuration.
     fn reconfigure(&mut self, sources: Vec<Source>) {
-        self.ingest = Ingest::start(options(), sources, self.store.clone(), self.clock.clone());
+        self.ingest = Ingest::start(options(), sources, self.store.clone(), self.clock.clone(), None);
     }
 
     fn router(&self) -> Router {
@@ -470,7 +486,8 @@ fn a_hub_that_stops_sends_callers_away() {
 
 #[test]
 fn a_secret_that_does_not_fit_is_a_fault_of_the_configuration() {
-    let fault = Source::new(&signed_source(), &[Secret::new("whsec_tell-nobody")]).unwrap_err();
+    let credentials = Credentials::from(&[Secret::new("whsec_tell-nobody")][..]);
+    let fault = Source::new(&signed_source(), &credentials).unwrap_err();
     assert_eq!(fault.key, "sources.clinic.secret");
     assert!(!format!("{fault:?}{fault}").contains("tell-nobody"), "{fault}");
 }

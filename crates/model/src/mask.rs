@@ -1,8 +1,15 @@
 //! Hides what must not be read by people: credentials in headers kept for operators.
 
 /// Header names whose values are credentials. Compared in lower case.
-const CREDENTIAL_HEADERS: [&str; 6] =
-    ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token"];
+const CREDENTIAL_HEADERS: [&str; 7] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "set-cookie",
+    "x-api-key",
+    "x-auth-token",
+    "x-one-time-token",
+];
 
 /// What stands in place of a hidden value.
 pub const MASK: &str = "***";

@@ -126,6 +126,7 @@ impl Settings {
         settings.sources = sources::read_all(source_tables, scope);
         settings.data_dir = data_dir.unwrap_or_else(|| settings.default_data_dir(&scope.base_dir));
         settings.check_unauthenticated(scope);
+        settings.check_one_time_tokens(scope);
         settings
     }
 
@@ -134,6 +135,22 @@ impl Settings {
             Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
             Some(parent) => parent.to_owned(),
             None => base_dir.join("data"),
+        }
+    }
+
+    /// A token must be remembered as long as it could be good again: twice the tolerance, if it was made too early.
+    fn check_one_time_tokens(&self, scope: &mut Scope) {
+        let window = self.journal.dedupe_window;
+        for source in self.sources.iter().filter(|source| source.one_time_tokens) {
+            if source.tolerance * 2 > window {
+                let problem = format!(
+                    "one-time tokens are good for {} s either way, but only remembered for {} s",
+                    source.tolerance.as_secs(),
+                    window.as_secs()
+                );
+                let fix = "make tolerance_s at most half of [journal] dedupe_window_s";
+                scope.errors.push(source.fault("tolerance_s", problem, fix));
+            }
         }
     }
 

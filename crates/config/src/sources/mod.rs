@@ -5,7 +5,8 @@
 //! another scheme is a fault that names both.
 
 mod hmac;
-mod schemes;
+mod provider;
+pub(crate) mod schemes;
 mod template;
 mod token;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use hmac::{HmacAlgorithm, HmacSettings, KeyEncoding, SignatureEncoding};
+pub use provider::{Provider, ProviderSettings};
 pub use schemes::SchemeSettings;
 pub use template::{SignedPart, SignedTemplate, TemplateError};
 pub use token::TokenSettings;
@@ -23,12 +25,11 @@ use crate::env::Env;
 use crate::error::{ConfigError, Origin, Problem};
 use crate::reader::{Located, Scope, Section, bounds, unknown_word};
 use crate::secret::{Secret, SecretError, SecretRef};
-use crate::sources::schemes::{SCHEMES, SchemeRow};
+use crate::sources::schemes::{SCHEMES, SchemeRow, TOLERANCE};
 use crate::syntax;
 use crate::tree::{Node, Table, Value};
 
 const DEFAULT_TENANT: &str = "default";
-const DEFAULT_TOLERANCE: Duration = Duration::from_mins(5);
 /// More live secrets than a rotation ever needs would only multiply the work of a forged request.
 const MAX_SECRETS: usize = 10;
 
@@ -39,6 +40,21 @@ pub struct RateLimit {
     pub per_second: NonZeroU32,
     /// `rate_burst`: requests that may come at once. Default: as many as `rate_limit_per_s`.
     pub burst: NonZeroU32,
+}
+
+/// Holds the values of a source's secrets.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    /// The live secrets.
+    pub secrets: Vec<Secret>,
+    /// What `verify_token` names.
+    pub verify_token: Option<Secret>,
+}
+
+impl From<&[Secret]> for Credentials {
+    fn from(secrets: &[Secret]) -> Self {
+        Self { secrets: secrets.to_vec(), verify_token: None }
+    }
 }
 
 /// Holds one `[[sources]]` table.
@@ -52,9 +68,13 @@ pub struct SourceSettings {
     pub scheme: SchemeSettings,
     /// `secret` or `secrets`: the live secrets, any of which may match. At most 10.
     pub secrets: Vec<SecretRef>,
+    /// `verify_token`: what the provider repeats when it asks whether the URL is meant. Required by `meta`.
+    pub verify_token: Option<SecretRef>,
+    /// `one_time_tokens`: every call must bring a token that is good once. Default false.
+    pub one_time_tokens: bool,
     /// `allow_ips`: networks requests may come from. Default empty, which means any.
     pub allow_ips: Vec<IpNet>,
-    /// `tolerance_s`: how far a signed timestamp may be from now, 1 s to 1 day. Default 300 s.
+    /// `tolerance_s`: how far a signed timestamp may be from now, 1 s to 1 day. Default 300 s, for `sns` an hour.
     pub tolerance: Duration,
     /// `rate_limit_per_s` and `rate_burst`. Default none.
     pub rate_limit: Option<RateLimit>,
@@ -79,8 +99,10 @@ impl SourceSettings {
             tenant: DEFAULT_TENANT.to_owned(),
             scheme,
             secrets,
+            verify_token: None,
+            one_time_tokens: false,
             allow_ips: Vec::new(),
-            tolerance: DEFAULT_TOLERANCE,
+            tolerance: TOLERANCE,
             rate_limit: None,
             subject: None,
             enabled: true,
@@ -95,6 +117,20 @@ impl SourceSettings {
     /// The first secret that cannot be had; after a successful load only if it vanished since.
     pub fn resolve_secrets(&self, env: &Env) -> Result<Vec<Secret>, SecretError> {
         self.secrets.iter().map(|secret| secret.resolve(env)).collect()
+    }
+
+    /// Returns the values of everything secret about it.
+    ///
+    /// # Errors
+    /// The first that cannot be had, with the key that names it.
+    pub fn resolve(&self, env: &Env) -> Result<Credentials, ConfigError> {
+        let fault = |key: &str, error: &SecretError| self.fault(key, error.to_string(), error.fix());
+        let secrets = self.resolve_secrets(env).map_err(|error| fault("secret", &error))?;
+        let verify_token = self.verify_token.as_ref().map(|token| token.resolve(env)).transpose();
+        Ok(Credentials {
+            secrets,
+            verify_token: verify_token.map_err(|error| fault("verify_token", &error))?,
+        })
     }
 
     /// Makes a fault of one of its keys, for those who find it after the load, such as a scheme that
@@ -137,16 +173,19 @@ fn read(path: String, mut section: Section<'_>) -> Option<SourceSettings> {
     let Some(row) = row else {
         // Which keys belong here is unknown without a scheme; only those of no scheme are wrong for sure.
         SCHEMES.iter().flat_map(|row| row.keys).for_each(|key| drop(s.take(key)));
+        drop(s.take("one_time_tokens"));
         section.finish(|_| None);
         return None;
     };
     let reads = |key: &str| row.keys.contains(&key);
     let secrets = if reads("secret") { read_secrets(s, row, enabled) } else { Vec::new() };
-    let tolerance = if reads("tolerance_s") {
-        s.seconds("tolerance_s", 1, 86_400, DEFAULT_TOLERANCE)
+    let one_time_tokens = read_one_time_tokens(s, row);
+    let tolerance = if one_time_tokens || reads("tolerance_s") {
+        s.seconds("tolerance_s", 1, 86_400, row.tolerance)
     } else {
-        DEFAULT_TOLERANCE
+        row.tolerance
     };
+    let verify_token = if reads("verify_token") { read_verify_token(s, enabled) } else { None };
     let allow_unauthenticated = reads("allow_unauthenticated") && s.flag("allow_unauthenticated", false);
     let scheme = (row.read)(s);
     section.finish(|key| foreign_key(key, row));
@@ -155,6 +194,8 @@ fn read(path: String, mut section: Section<'_>) -> Option<SourceSettings> {
         tenant,
         scheme,
         secrets,
+        verify_token,
+        one_time_tokens,
         allow_ips,
         tolerance,
         rate_limit,
@@ -243,6 +284,31 @@ fn read_secrets(section: &mut Section<'_>, row: &SchemeRow, enabled: bool) -> Ve
     let several = several.into_iter().enumerate().map(|(i, node)| (format!("secrets[{i}]"), node));
     let nodes: Vec<_> = single.into_iter().chain(several).collect();
     nodes.into_iter().filter_map(|(key, node)| read_secret(section, &key, node, enabled)).collect()
+}
+
+/// The tokens are made with the source's secret.
+fn read_one_time_tokens(section: &mut Section<'_>, row: &SchemeRow) -> bool {
+    let place = section.place("one_time_tokens");
+    let is_asked = section.flag("one_time_tokens", false);
+    if is_asked && !row.needs_secret {
+        let problem = format!("needs a secret to make tokens with, and scheme \"{}\" has none", row.name);
+        section.fault(
+            "one_time_tokens",
+            place,
+            Problem::new(problem, "remove it, or choose a scheme with a secret"),
+        );
+    }
+    is_asked
+}
+
+fn read_verify_token(section: &mut Section<'_>, enabled: bool) -> Option<SecretRef> {
+    let Some(node) = section.take("verify_token") else {
+        let origin = section.origin();
+        let fix = "add verify_token = \"env:NAME\" with the text you gave to the provider";
+        section.fault("verify_token", origin, Problem::new("is missing", fix));
+        return None;
+    };
+    read_secret(section, "verify_token", node, enabled)
 }
 
 fn read_secret(section: &mut Section<'_>, key: &str, node: Node, enabled: bool) -> Option<SecretRef> {

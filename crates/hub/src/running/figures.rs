@@ -18,11 +18,12 @@ pub(super) fn register(registry: &mut Registry, ingest: &Ingest) {
 #[derive(Debug)]
 struct Figures(Ingest);
 
-fn outcomes(stats: &SourceStats) -> [(&'static str, u64); 7] {
+fn outcomes(stats: &SourceStats) -> [(&'static str, u64); 8] {
     [
         ("accepted", stats.accepted),
         ("repeated", stats.repeated),
         ("quarantined", stats.quarantined),
+        ("handshake", stats.handshakes),
         ("refused", stats.refused),
         ("rate_limited", stats.rate_limited),
         ("unreadable", stats.unreadable),

@@ -41,7 +41,7 @@ use trunkline_flow::catalog::Outlets;
 use trunkline_flow::engine::effects::{ProcessLimits, RealWorld, RealWorldOptions};
 use trunkline_flow::engine::metrics::FlowMetrics;
 use trunkline_flow::engine::{Engine, EngineLimits as FlowLimits, EngineOptions};
-use trunkline_ingest::{Ingest, IngestOptions};
+use trunkline_ingest::{Ingest, IngestOptions, Outbound};
 use trunkline_journal::Journal;
 use trunkline_journal::ownership::{self, Ownership, OwnershipOptions};
 use trunkline_journal::retention::{self, RetentionOptions, TenantLimits};
@@ -192,6 +192,7 @@ fn start_engines(
         },
         CancellationToken::new(),
     );
+    let outbound = Outbound { transport: Arc::clone(&client), policy: egress.clone() };
     let calls = RealWorldOptions {
         user_agent,
         timeout: settings.flow.timeout,
@@ -223,7 +224,8 @@ fn start_engines(
         },
         stop_replays.clone(),
     );
-    let ingest = Ingest::start(IngestOptions::from(&settings.server), sources, store.clone(), clock);
+    let options = IngestOptions::from(&settings.server);
+    let ingest = Ingest::start(options, sources, store.clone(), clock, Some(outbound));
     figures::register(&mut registry, &ingest);
     let (catalogue, stop_packs) = (EventCatalogue::default(), CancellationToken::new());
     let homes = packs::Homes {

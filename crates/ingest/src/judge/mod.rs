@@ -3,6 +3,7 @@
 //!
 //! - `{"type": …, "timestamp"?: …, "data": …}` with a usable type is that event, stored as the body stands. It counts
 //!   whatever sender forgot to say it is JSON (`curl` and browsers then claim a form or plain text).
+//! - An event that a provider's scheme has named is that event; its data must be sound JSON.
 //! - A structured CloudEvent is that event; its tenant is the source's.
 //! - Every other sound body becomes `<source name>.received` with the body as content.
 //! - A body that should be JSON and is not, or is nested too deeply for anybody to read, goes to quarantine.
@@ -15,6 +16,8 @@ use serde_json::value::RawValue;
 use trunkline_model::cloudevents::{self, Defaults};
 use trunkline_model::event::Envelope;
 use trunkline_model::{Data, Event, EventType, InboundId, Tenant, Timestamp};
+
+use crate::schemes::{Content, Named};
 
 #[cfg(test)]
 mod tests;
@@ -87,6 +90,22 @@ pub fn judge(origin: &Origin, arrival: &Arrival<'_>) -> Judgement {
     }
 }
 
+/// Judges one verified call that its scheme has named.
+pub fn judge_named(origin: &Origin, arrival: &Arrival<'_>, named: Named) -> Judgement {
+    let json = match named.content {
+        Content::Body => arrival.body.clone(),
+        Content::Made(json) | Content::Instead(json) => json,
+    };
+    if let Err(reason) = sound_json(&json) {
+        return Judgement::Quarantine { reason };
+    }
+    let event_type = named.event_type.unwrap_or_else(|| origin.received.clone());
+    let mut event = blank(origin, arrival, event_type, named.time.unwrap_or(arrival.now));
+    event.data = Data::Json(json);
+    event.datacontenttype = Some(JSON.to_owned());
+    Judgement::Event(event)
+}
+
 fn decide(origin: &Origin, arrival: &Arrival<'_>, content_type: Option<&str>) -> Result<Event, String> {
     let body = arrival.body;
     if content_type.is_some_and(|text| essence(text).eq_ignore_ascii_case(cloudevents::STRUCTURED)) {
@@ -155,11 +174,7 @@ fn received(origin: &Origin, arrival: &Arrival<'_>) -> Event {
 
 fn json(origin: &Origin, arrival: &Arrival<'_>) -> Result<Event, String> {
     let body = arrival.body;
-    let text = std::str::from_utf8(body)
-        .map_err(|error| format!("body is not JSON: not UTF-8 after {} bytes", error.valid_up_to()))?;
-    if is_nested_deeper_than(body, MAX_DEPTH) {
-        return Err(format!("body is nested more than {MAX_DEPTH} levels deep"));
-    }
+    let text = shallow_text(body)?;
     let envelope = serde_json::from_str::<Envelope<'_>>(text).ok();
     let named = envelope.and_then(|envelope| Some((EventType::parse(&envelope.event_type).ok()?, envelope)));
     let mut event = if let Some((event_type, envelope)) = named {
@@ -168,14 +183,33 @@ fn json(origin: &Origin, arrival: &Arrival<'_>) -> Result<Event, String> {
         event.data = Data::Envelope(body.clone());
         event
     } else {
-        serde_json::from_str::<&RawValue>(text)
-            .map_err(|error| format!("body is not JSON: line {}, column {}", error.line(), error.column()))?;
+        whole_json(text)?;
         let mut event = received(origin, arrival);
         event.data = Data::Json(body.clone());
         event
     };
     event.datacontenttype = Some(JSON.to_owned());
     Ok(event)
+}
+
+/// A body as text that is not nested too deeply.
+fn shallow_text(body: &[u8]) -> Result<&str, String> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| format!("body is not JSON: not UTF-8 after {} bytes", error.valid_up_to()))?;
+    if is_nested_deeper_than(body, MAX_DEPTH) {
+        return Err(format!("body is nested more than {MAX_DEPTH} levels deep"));
+    }
+    Ok(text)
+}
+
+fn whole_json(text: &str) -> Result<(), String> {
+    serde_json::from_str::<&RawValue>(text)
+        .map(drop)
+        .map_err(|error| format!("body is not JSON: line {}, column {}", error.line(), error.column()))
+}
+
+fn sound_json(body: &[u8]) -> Result<(), String> {
+    whole_json(shallow_text(body)?)
 }
 
 /// The time in a member `timestamp`, if it is a plain RFC 3339 string.

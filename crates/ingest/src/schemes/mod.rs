@@ -4,23 +4,59 @@
 //! when the hub starts, and holds no other state: whether a call was seen before is the store's business. Every refusal
 //! looks the same to the caller; the reason is for the operator's record only.
 //!
-//! Adding a scheme: one file here, one arm in [`prepare`].
+//! Some providers ask before they send: [`Scheme::challenge`] answers what comes unsigned, [`Reading::Handshake`] what is
+//! signed. [`Scheme::read`] looks into a verified body for the provider's own name and id of the event.
+//!
+//! Adding a scheme: one file here, one line in [`prepare`], one row in the configuration's table of schemes.
 
 pub mod hmac;
 pub mod none;
+pub mod reading;
 pub mod standard_webhooks;
 pub mod token;
 
+mod amazon_sp;
+mod bridge;
 mod decode;
+mod dentrix;
+pub(crate) mod digest;
+mod eaglesoft;
+mod form;
+mod github;
+mod google_channel;
+mod graph;
 mod keys;
+mod meta;
+mod naming;
+pub(crate) mod one_time;
+mod open_dental;
+mod pagerduty;
+mod razorpay;
+mod shopify;
+mod signature;
+mod slack;
+pub mod sns;
+mod stripe;
+mod twilio;
+mod unleashed;
 mod window;
+mod xero;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Method;
 use http::header::{HeaderMap, HeaderName};
-use trunkline_config::{SchemeSettings, Secret};
+use trunkline_config::{Credentials, Provider, ProviderSettings, SchemeSettings, Secret};
 use trunkline_model::Timestamp;
+
+pub use self::reading::{Content, Named, Reading, Receipt, Reply};
 
 /// The longest dedupe id that is taken from a header, in bytes.
 pub const MAX_ID_LEN: usize = 256;
@@ -28,12 +64,25 @@ pub const MAX_ID_LEN: usize = 256;
 /// One webhook call, as far as a scheme looks at it.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
+    /// The method: `GET` for some handshakes, else `POST`.
+    pub method: &'a Method,
+    /// The path as received.
+    pub path: &'a str,
+    /// The query as received.
+    pub query: Option<&'a str>,
     /// The headers as received.
     pub headers: &'a HeaderMap,
     /// The body as received, byte for byte.
     pub body: &'a [u8],
     /// When the call arrived.
     pub now: Timestamp,
+}
+
+impl<'a> Call<'a> {
+    /// A `POST` without a path or query worth looking at.
+    pub const fn new(headers: &'a HeaderMap, body: &'a [u8], now: Timestamp) -> Self {
+        Self { method: &Method::POST, path: "", query: None, headers, body, now }
+    }
 }
 
 /// What is known about a call that proved its origin.
@@ -64,6 +113,14 @@ pub enum Refusal {
     TokenMismatch,
     /// The caller's address is not on the source's list.
     AddressRefused,
+    /// The body is not what the scheme verifies.
+    MalformedBody,
+    /// The body is not the one that the URL names.
+    BodyMismatch,
+    /// The message is of a topic, or names a place, that the source does not trust.
+    Untrusted,
+    /// The one-time token is good, but was used before.
+    TokenSpent,
 }
 
 impl Refusal {
@@ -78,6 +135,10 @@ impl Refusal {
             Self::SignatureMismatch => "signature_mismatch",
             Self::TokenMismatch => "token_mismatch",
             Self::AddressRefused => "address_refused",
+            Self::MalformedBody => "malformed_body",
+            Self::BodyMismatch => "body_mismatch",
+            Self::Untrusted => "untrusted",
+            Self::TokenSpent => "token_spent",
         }
     }
 }
@@ -99,6 +160,44 @@ pub trait Scheme: Send + Sync {
 
     /// The header whose value is itself a credential and must not be kept in readable form.
     fn credential_header(&self) -> Option<&HeaderName>;
+
+    /// Answers a call with which the provider asks, unsigned, whether the URL is meant; `None` for every other call.
+    fn challenge(&self, call: &Call<'_>) -> Option<Result<Reply, Refusal>> {
+        let _ = call;
+        None
+    }
+
+    /// Tells whether the provider also asks with `GET`.
+    fn takes_get(&self) -> bool {
+        false
+    }
+
+    /// Reads a call that was verified.
+    fn read(&self, call: &Call<'_>) -> Reading {
+        let _ = call;
+        Reading::Plain
+    }
+
+    /// How the provider wants to be answered.
+    fn receipt(&self) -> Receipt {
+        Receipt::Accepted
+    }
+
+    /// A body as it may be kept; `None` when it may not.
+    fn kept_body(&self, body: &Bytes) -> Option<Bytes> {
+        Some(body.clone())
+    }
+
+    /// The certificates by which calls are verified, where they have to be fetched.
+    fn certificates(&self) -> Option<&sns::Certificates> {
+        None
+    }
+
+    /// The URL of a certificate without which `call` cannot be verified, if it is worth fetching.
+    fn wanted(&self, call: &Call<'_>) -> Option<String> {
+        let _ = call;
+        None
+    }
 }
 
 /// Settings that a scheme cannot use. The message never holds any part of a secret.
@@ -127,15 +226,45 @@ pub enum InvalidScheme {
     /// A signing key where the public half belongs.
     #[error("whsk_ is the sender's private key; a source verifies with the public key, whpk_")]
     PrivateKey,
+    /// Another key than that of the secret.
+    #[error("the scheme needs it")]
+    Setting {
+        /// Its name.
+        key: &'static str,
+    },
 }
 
-/// Prepares the scheme of one source; `secrets` are its resolved secrets, all of them live.
+/// What a provider's scheme is prepared from.
+struct Parts<'a> {
+    settings: &'a ProviderSettings,
+    secrets: &'a [Secret],
+    verify_token: Option<&'a Secret>,
+    tolerance: Duration,
+}
+
+impl Parts<'_> {
+    /// The header that the source names, else the scheme's own.
+    fn header(&self, own: &'static str) -> Result<HeaderName, InvalidScheme> {
+        self.settings.header.as_deref().map_or_else(|| Ok(HeaderName::from_static(own)), header_name)
+    }
+}
+
+fn boxed<S: Scheme + 'static>(scheme: Result<S, InvalidScheme>) -> Result<Box<dyn Scheme>, InvalidScheme> {
+    scheme.map(|scheme| Box::new(scheme) as Box<dyn Scheme>)
+}
+
+/// Prepares the scheme of one source with its resolved secrets, all of them live.
 pub fn prepare(
     settings: &SchemeSettings,
-    secrets: &[Secret],
+    credentials: &Credentials,
     tolerance: Duration,
 ) -> Result<Box<dyn Scheme>, InvalidScheme> {
+    let secrets = &*credentials.secrets;
     Ok(match settings {
+        SchemeSettings::Provider(settings) => {
+            let verify_token = credentials.verify_token.as_ref();
+            return prepare_provider(&Parts { settings, secrets, verify_token, tolerance });
+        }
         SchemeSettings::StandardWebhooks => {
             Box::new(standard_webhooks::StandardWebhooks::new(secrets, tolerance)?)
         }
@@ -145,6 +274,29 @@ pub fn prepare(
         }
         SchemeSettings::None => Box::new(none::Unverified),
     })
+}
+
+fn prepare_provider(parts: &Parts<'_>) -> Result<Box<dyn Scheme>, InvalidScheme> {
+    match parts.settings.provider {
+        Provider::Svix => boxed(standard_webhooks::StandardWebhooks::svix(parts.secrets, parts.tolerance)),
+        Provider::Shopify => boxed(shopify::Shopify::new(parts)),
+        Provider::Xero => boxed(xero::Xero::new(parts)),
+        Provider::Stripe => boxed(stripe::Stripe::new(parts)),
+        Provider::GitHub => boxed(github::GitHub::new(parts)),
+        Provider::Slack => boxed(slack::Slack::new(parts)),
+        Provider::Meta => boxed(meta::Meta::new(parts)),
+        Provider::Razorpay => boxed(razorpay::Razorpay::new(parts)),
+        Provider::Graph => boxed(graph::Graph::new(parts)),
+        Provider::GoogleChannel => boxed(google_channel::GoogleChannel::new(parts)),
+        Provider::Twilio => boxed(twilio::Twilio::new(parts)),
+        Provider::Sns => boxed(sns::Sns::new(parts)),
+        Provider::PagerDuty => boxed(pagerduty::PagerDuty::new(parts)),
+        Provider::OpenDental => boxed(open_dental::OpenDental::new(parts)),
+        Provider::Dentrix => boxed(dentrix::prepare(parts)),
+        Provider::Eaglesoft => boxed(eaglesoft::prepare(parts)),
+        Provider::Unleashed => boxed(unleashed::Unleashed::new(parts)),
+        Provider::AmazonSp => boxed(amazon_sp::AmazonSp::new(parts)),
+    }
 }
 
 fn header_name(text: &str) -> Result<HeaderName, InvalidScheme> {
@@ -158,6 +310,23 @@ fn required<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h [u8], R
         Some([]) => Err(Refusal::MalformedHeader(name.clone())),
         Some(value) => Ok(value),
     }
+}
+
+/// A header as text, if it is there with something in it.
+fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok().filter(|text| !text.is_empty())
+}
+
+/// A dedupe id that a provider sends in a header of its own. One that is missing or unusable is none: the call is good.
+fn optional_id(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    id_text(headers.get(name)?.as_bytes(), name).ok().map(str::to_owned)
+}
+
+/// A dedupe id inside the body, if usable.
+fn body_id(body: &serde_json::Value, pointer: &str) -> Option<String> {
+    let id = body.pointer(pointer)?.as_str()?;
+    let is_usable = !id.is_empty() && id.len() <= MAX_ID_LEN && id.bytes().all(|b| b.is_ascii_graphic());
+    is_usable.then(|| id.to_owned())
 }
 
 /// Takes a dedupe id as text: visible ASCII, 1 to [`MAX_ID_LEN`] bytes.

@@ -32,7 +32,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         let call = |headers: &HeaderMap| {
             Unverified
-                .verify(&Call { headers, body: b"", now: Timestamp::default() })
+                .verify(&Call::new(headers, b"", Timestamp::default()))
                 .map(|verified| verified.dedupe_key)
         };
         assert_eq!(call(&headers), Ok(None));

@@ -66,7 +66,7 @@ mod tests {
             Token::new(header.clone(), &[Secret::new("old-token"), Secret::new("new-token")]).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(header, value.parse().unwrap());
-        let result = token.verify(&Call { headers: &headers, body: b"{}", now: Timestamp::default() });
+        let result = token.verify(&Call::new(&headers, b"{}", Timestamp::default()));
         assert_eq!(result.map(drop), expect, "{value}");
     }
 
@@ -88,7 +88,8 @@ mod tests {
     #[test]
     fn a_missing_header_is_named() {
         let token = Token::new(AUTHORIZATION, &[Secret::new("t")]).unwrap();
-        let call = Call { headers: &HeaderMap::new(), body: b"", now: Timestamp::default() };
+        let headers = HeaderMap::new();
+        let call = Call::new(&headers, b"", Timestamp::default());
         assert_eq!(token.verify(&call), Err(Refusal::MissingHeader(AUTHORIZATION)));
         assert_eq!(Token::new(AUTHORIZATION, &[]).map(drop), Err(InvalidScheme::Missing));
     }

@@ -186,6 +186,11 @@ pub fn inbound_delete_expired(tenant: &Tenant, before: Timestamp, limit: i64) ->
     )
 }
 
+/// Claims a key that nothing has claimed before. Must touch one row, otherwise something has.
+pub fn seen_claim(source: &str, key: &str, inbound_id: &InboundId, now: Timestamp) -> Statement {
+    Statement::one(CLAIM, params![source, key, inbound_id.as_str(), now])
+}
+
 /// One remembered dedupe key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenRow {

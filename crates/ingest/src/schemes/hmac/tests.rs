@@ -38,7 +38,7 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn verify(scheme: &Hmac, pairs: &[(&'static str, &str)], body: &[u8]) -> Result<Verified, Refusal> {
-    scheme.verify(&Call { headers: &headers(pairs), body, now: Timestamp::from_secs(NOW) })
+    scheme.verify(&Call::new(&headers(pairs), body, Timestamp::from_secs(NOW)))
 }
 
 fn mac(algorithm: hmac::Algorithm, secret: &[u8], parts: &[&[u8]]) -> Vec<u8> {
@@ -150,7 +150,7 @@ proptest! {
         if timely {
             map.insert("x-time", NOW.into());
         }
-        let call = Call { headers: &map, body: &body, now: Timestamp::from_secs(NOW) };
+        let call = Call::new(&map, &body, Timestamp::from_secs(NOW));
         for encoding in [SignatureEncoding::Hex, SignatureEncoding::Base64] {
             let settings = HmacSettings { encoding, ..full() };
             prop_assert!(scheme(&settings, &["k"]).verify(&call).is_err());

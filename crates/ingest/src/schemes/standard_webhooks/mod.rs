@@ -1,9 +1,13 @@
-//! The scheme `standard-webhooks`: HMAC-SHA256 (`v1`) and ed25519 (`v1a`) over `{id}.{timestamp}.{body}`.
+//! The schemes `standard-webhooks` and `svix`: HMAC-SHA256 (`v1`) and ed25519 (`v1a`) over `{id}.{timestamp}.{body}`.
 //!
 //! Source: Standard Webhooks specification 1.0.0, sections on signatures and verification. Where the reference
 //! libraries differ, this reads bytes: the body need not be UTF-8, and id and timestamp are signed exactly as they stand
 //! in their headers. An id with a full stop is refused, as the specification asks, because `a.1` + `2` would sign the
 //! same bytes as `a` + `1.2`.
+//!
+//! Svix signs the same way under its own header names (`svix-id` and so on), and its libraries take the standard ones too.
+//! Event: as the body says, `{type, data}`. Repeats: by the id. Answer: 202; Svix gives 15 s and retries for about 28 hours
+//! (<https://docs.svix.com/receiving/verifying-payloads/how-manual>, <https://docs.svix.com/retries>).
 
 use std::time::Duration;
 
@@ -28,13 +32,32 @@ const ED25519_KEY_LEN: usize = 32;
 
 /// Verifies calls signed as Standard Webhooks.
 pub struct StandardWebhooks {
-    id: HeaderName,
-    timestamp: HeaderName,
-    signature: HeaderName,
+    /// The header names that count; the first whose id is there is taken.
+    names: &'static [Names],
     mac_keys: MacKeys,
     public_keys: Box<[UnparsedPublicKey<Vec<u8>>]>,
     window: Window,
 }
+
+/// Where one sender puts id, time and signatures.
+struct Names {
+    id: HeaderName,
+    timestamp: HeaderName,
+    signature: HeaderName,
+}
+
+const STANDARD: Names = Names {
+    id: HeaderName::from_static("webhook-id"),
+    timestamp: HeaderName::from_static("webhook-timestamp"),
+    signature: HeaderName::from_static("webhook-signature"),
+};
+const SVIX: Names = Names {
+    id: HeaderName::from_static("svix-id"),
+    timestamp: HeaderName::from_static("svix-timestamp"),
+    signature: HeaderName::from_static("svix-signature"),
+};
+static STANDARD_ONLY: [Names; 1] = [STANDARD];
+static SVIX_FIRST: [Names; 2] = [SVIX, STANDARD];
 
 enum KeyMaterial {
     Mac(Vec<u8>),
@@ -44,6 +67,19 @@ enum KeyMaterial {
 impl StandardWebhooks {
     /// Takes `whsec_…` and bare base64 (24 to 64 bytes) for `v1`, `whpk_…` (32 bytes) for `v1a`; all are live.
     pub fn new(secrets: &[Secret], tolerance: Duration) -> Result<Self, InvalidScheme> {
+        Self::with_names(&STANDARD_ONLY, secrets, tolerance)
+    }
+
+    /// The same under Svix's header names.
+    pub fn svix(secrets: &[Secret], tolerance: Duration) -> Result<Self, InvalidScheme> {
+        Self::with_names(&SVIX_FIRST, secrets, tolerance)
+    }
+
+    fn with_names(
+        names: &'static [Names],
+        secrets: &[Secret],
+        tolerance: Duration,
+    ) -> Result<Self, InvalidScheme> {
         let (mut macs, mut public_keys) = (Vec::new(), Vec::new());
         for secret in secrets {
             match parse_key(secret.expose())? {
@@ -55,9 +91,7 @@ impl StandardWebhooks {
             return Err(InvalidScheme::Missing);
         }
         Ok(Self {
-            id: HeaderName::from_static("webhook-id"),
-            timestamp: HeaderName::from_static("webhook-timestamp"),
-            signature: HeaderName::from_static("webhook-signature"),
+            names,
             mac_keys: MacKeys::new(HMAC_SHA256, macs.iter().map(Vec::as_slice)),
             public_keys: public_keys.into(),
             window: Window::new(tolerance),
@@ -94,15 +128,17 @@ impl StandardWebhooks {
 
 impl Scheme for StandardWebhooks {
     fn verify(&self, call: &Call<'_>) -> Result<Verified, Refusal> {
-        let id = id_text(required(call.headers, &self.id)?, &self.id)?;
-        let timestamp = required(call.headers, &self.timestamp)?;
-        let signatures = required(call.headers, &self.signature)?;
+        let names = self.names.iter().find(|names| call.headers.contains_key(&names.id));
+        let names = names.unwrap_or(&self.names[0]);
+        let id = id_text(required(call.headers, &names.id)?, &names.id)?;
+        let timestamp = required(call.headers, &names.timestamp)?;
+        let signatures = required(call.headers, &names.signature)?;
         if id.contains('.') {
-            return Err(Refusal::MalformedHeader(self.id.clone()));
+            return Err(Refusal::MalformedHeader(names.id.clone()));
         }
         let claimed_at = digits(timestamp)
             .map(Timestamp::from_secs)
-            .ok_or_else(|| Refusal::MalformedHeader(self.timestamp.clone()))?;
+            .ok_or_else(|| Refusal::MalformedHeader(names.timestamp.clone()))?;
         self.window.check(claimed_at, call.now)?;
         self.is_signed(&[id.as_bytes(), b".", timestamp, b".", call.body], signatures)?;
         Ok(Verified { dedupe_key: Some(id.to_owned()), claimed_at: Some(claimed_at) })

@@ -54,8 +54,7 @@ impl Vector {
 
     #[allow(clippy::needless_pass_by_value, reason = "tables of cases read better")]
     fn check(&self, secrets: &[&str], expect: Result<(), Refusal>) {
-        let result =
-            scheme(secrets).verify(&Call { headers: &self.headers(), body: self.body, now: self.sent_at() });
+        let result = scheme(secrets).verify(&Call::new(&self.headers(), self.body, self.sent_at()));
         assert_eq!(result.map(drop), expect, "{} with {} secrets", self.signature, secrets.len());
     }
 }
@@ -75,7 +74,8 @@ fn published_vectors_verify() {
     VECTOR_B.check(&[SECRET_B], Ok(()));
     VECTOR_C.check(&[PUBLIC_C], Ok(()));
     VECTOR_A.check(&["C2FVsBQIhrscChlQIMV+b5sSYspob7oD"], Ok(()));
-    let call = Call { headers: &VECTOR_A.headers(), body: VECTOR_A.body, now: VECTOR_A.sent_at() };
+    let headers = VECTOR_A.headers();
+    let call = Call::new(&headers, VECTOR_A.body, VECTOR_A.sent_at());
     let verified = scheme(&[SECRET_A]).verify(&call).unwrap();
     assert_eq!(verified.dedupe_key.as_deref(), Some(VECTOR_A.id));
     assert_eq!(verified.claimed_at, Some(VECTOR_A.sent_at()));
@@ -135,7 +135,7 @@ fn missing_and_malformed_headers_are_named() {
             None => drop(headers.remove(name)),
             Some(value) => drop(headers.insert(name, http::HeaderValue::from_bytes(value).unwrap())),
         }
-        let result = secret.verify(&Call { headers: &headers, body: VECTOR_B.body, now: VECTOR_B.sent_at() });
+        let result = secret.verify(&Call::new(&headers, VECTOR_B.body, VECTOR_B.sent_at()));
         assert_eq!(result, Err(expect), "{name}: {value:?}");
     };
     for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
@@ -160,7 +160,8 @@ fn the_window_is_five_minutes_either_way() {
     let secret = scheme(&[SECRET_B]);
     let check = |now: i64, expect: Result<(), Refusal>| {
         let now = Timestamp::from_secs(VECTOR_B.sent_at().as_secs() + now);
-        let call = Call { headers: &VECTOR_B.headers(), body: VECTOR_B.body, now };
+        let headers = VECTOR_B.headers();
+        let call = Call::new(&headers, VECTOR_B.body, now);
         assert_eq!(secret.verify(&call).map(drop), expect);
     };
     check(300, Ok(()));
@@ -226,7 +227,33 @@ proptest! {
                 headers.insert(name, value);
             }
         }
-        let call = Call { headers: &headers, body: &body, now: VECTOR_B.sent_at() };
+        let call = Call::new(&headers, &body, VECTOR_B.sent_at());
         prop_assert!(scheme(&[SECRET_B, PUBLIC_C]).verify(&call).is_err());
     }
+}
+
+#[test]
+fn svix_has_names_of_its_own_and_takes_the_standard_ones() {
+    let secrets = [Secret::new(SECRET_B)];
+    let svix = StandardWebhooks::svix(&secrets, TOLERANCE).unwrap();
+    let check = |scheme: &StandardWebhooks, names: [&'static str; 3], expect: Result<(), Refusal>| {
+        let mut headers = HeaderMap::new();
+        for (name, value) in names.iter().zip([VECTOR_B.id, VECTOR_B.timestamp, VECTOR_B.signature]) {
+            headers.insert(*name, value.parse().unwrap());
+        }
+        let call = Call::new(&headers, VECTOR_B.body, VECTOR_B.sent_at());
+        assert_eq!(scheme.verify(&call).map(drop), expect, "{names:?}");
+    };
+    let own = ["svix-id", "svix-timestamp", "svix-signature"];
+    let standard = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+    // The vector of Svix's own libraries (svix-webhooks, python/tests/test_webhooks.py).
+    check(&svix, own, Ok(()));
+    check(&svix, standard, Ok(()));
+    check(
+        &svix,
+        ["svix-id", "svix-timestamp", "webhook-signature"],
+        Err(Refusal::MissingHeader(SVIX.signature)),
+    );
+    check(&svix, ["x-id", "svix-timestamp", "svix-signature"], Err(Refusal::MissingHeader(SVIX.id)));
+    check(&scheme(&[SECRET_B]), own, Err(Refusal::MissingHeader(header("webhook-id"))));
 }
