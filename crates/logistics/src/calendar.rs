@@ -20,6 +20,7 @@ pub fn parse_date(text: &str) -> Result<Date, InvalidDate> {
 }
 
 /// Writes a date for serde.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 pub(crate) fn serialize<S: Serializer>(date: &Date, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(date)
 }

@@ -85,9 +85,9 @@ impl Position {
                 let middle = f64::midpoint(range.0, range.1);
                 digit = digit * 2 + usize::from(value >= middle);
                 if value >= middle {
-                    range.0 = middle
+                    range.0 = middle;
                 } else {
-                    range.1 = middle
+                    range.1 = middle;
                 }
                 is_lon = !is_lon;
             }

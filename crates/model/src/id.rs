@@ -95,6 +95,18 @@ typed_ids! {
     WorkflowId "wf_";
     /// A task that waits for people.
     PersonTaskId "tsk_";
+    /// A clinic: `cln_…`, or whatever id the directory it comes from gave it.
+    ClinicId "cln_";
+    /// A driver: `drv_…`, or whatever id their system gave them.
+    DriverId "drv_";
+    /// A delivery or a pickup.
+    LogisticsTaskId "ltk_";
+    /// A rule by which pickups come again.
+    RecurrenceId "rec_";
+    /// A driver's round of one day.
+    RouteId "rte_";
+    /// An invoice: `ivc_…`, or whatever id the books gave it.
+    InvoiceId "ivc_";
     /// One call of the API, for logs and problem answers.
     RequestId "req_";
 }

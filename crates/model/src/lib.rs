@@ -21,8 +21,8 @@ pub use error::{Coded, ErrorClass, ErrorCode, FieldError};
 pub use event::{Data, Event, EventRecord, Seq, Shard};
 pub use event_type::{EventType, Pattern};
 pub use id::{
-    AttemptId, DeliveryId, EndpointId, EventId, InboundId, PersonTaskId, PollerId, PortalTokenId, ReplayId,
-    RequestId, TokenId, WorkflowId,
+    AttemptId, ClinicId, DeliveryId, DriverId, EndpointId, EventId, InboundId, InvoiceId, LogisticsTaskId,
+    PersonTaskId, PollerId, PortalTokenId, RecurrenceId, ReplayId, RequestId, RouteId, TokenId, WorkflowId,
 };
 pub use log_spacing::LogSpacing;
 pub use secret::{NoSecrets, Secret, SecretSource, SecretUnavailable};

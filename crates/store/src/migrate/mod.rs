@@ -62,6 +62,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         text: include_str!("../../migrations/0013_workflow_tasks.sql"),
     },
     Migration { version: 14, name: "records", text: include_str!("../../migrations/0014_records.sql") },
+    Migration { version: 15, name: "logistics", text: include_str!("../../migrations/0015_logistics.sql") },
 ];
 
 /// The newest schema version this program knows.

@@ -12,6 +12,7 @@ mod event_types;
 mod expiry;
 mod lines;
 mod lists;
+mod logistics;
 mod nodes;
 mod plans;
 mod postgres;

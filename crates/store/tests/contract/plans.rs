@@ -453,6 +453,7 @@ async fn change(store: &Store) {
     statements.extend(expiry::delivery_delete_event(0, 1));
     statements.extend(expiry::expired_delete(&tenant(), now, 5));
     statements.extend(workflow_changes());
+    statements.extend(crate::logistics::changes());
     let mut tried = row.clone();
     tried.latest = Some(crate::tables::attempt(1, None));
     for by in [StatsChange::Attempt, StatsChange::Cancel] {
@@ -477,6 +478,7 @@ async fn gather(store: &Store) -> BTreeSet<String> {
     ask_workflows(store).await;
     ask_the_rest(store).await;
     ask_figures(store).await;
+    crate::logistics::ask(store).await;
     change(store).await;
     drop(guard);
     let texts = gathered.0.lock().unwrap().clone();
@@ -507,6 +509,13 @@ async fn sqlite_keeps_to_indexes() {
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().unwrap() {
             plan.push(row.get::<_, String>(3).unwrap());
+        }
+        if sql.contains("is_collecting = 1") {
+            let text = plan.join("\n");
+            assert!(
+                text.contains("INDEX logistics_tasks_collecting (tenant=? AND clinic_id=? AND day=?)"),
+                "{text}"
+            );
         }
         for line in &plan {
             let scans = line.starts_with("SCAN ")
@@ -558,6 +567,9 @@ async fn postgres_keeps_to_indexes() {
                 _ => None,
             })
             .collect();
+        if sql.contains("is_collecting = 1") {
+            assert!(plan.iter().any(|line| line.contains("using logistics_tasks_collecting")), "{plan:?}");
+        }
         let is_small = SMALL.iter().any(|table| sql.contains(&format!(" {table}")));
         let scans = plan.iter().any(|line| line.contains("Seq Scan"));
         let sorts = plan.iter().any(|line| line.contains("Sort")) && !sorts_a_handful(sql);
@@ -608,6 +620,16 @@ async fn fill(client: &tokio_postgres::Client) {
              SELECT n % 64, n, 'w' || n, 1, 'wait' FROM generate_series(1, 20000) AS n;
              INSERT INTO workflow_subscriptions (tenant, event_type, site, correlation, instance_id, number, shard, \
              since) SELECT 't' || n % 5, 'type' || n % 20, 's', 'c' || n, 'w' || n, 1, n % 64, n \
+             FROM generate_series(1, 20000) AS n;
+             INSERT INTO logistics_tasks (id, tenant, kind, clinic_id, day, status, priority, package, n_cases, \
+             is_collecting, driver_id, version, created_at, updated_at) \
+             SELECT 'l' || n, 't' || n % 5, 'delivery', 'c' || n % 300, 'd' || n / 300, \
+             CASE WHEN n % 100 = 0 THEN 'pending' ELSE 'completed' END, 0, '{}', 1, \
+             CASE WHEN n % 100 = 0 THEN 1 ELSE 0 END, 'dr' || n % 9, 1, n, n FROM generate_series(1, 20000) AS n;
+             INSERT INTO logistics_cases (tenant, case_id, task_id, status, priority, package, created_at, updated_at) \
+             SELECT 't' || n % 5, 'c' || n, 'l' || n / 3, 'ready', 0, '{}', n, n FROM generate_series(1, 20000) AS n;
+             INSERT INTO invoices (tenant, id, case_id, status, version, created_at, updated_at) \
+             SELECT 't' || n % 5, 'i' || n, 'c' || n, CASE WHEN n % 9 = 0 THEN 'open' ELSE 'paid' END, 1, n, n \
              FROM generate_series(1, 20000) AS n;
              ANALYZE",
         )
