@@ -237,9 +237,18 @@ const fn facts(code: ErrorCode) -> (StatusCode, Option<u64>) {
         | C::TaskNotFound
         | C::WorkflowDefinitionNotFound
         | C::WorkflowScheduleNotFound
+        | C::ClinicNotFound
+        | C::DriverNotFound
+        | C::LogisticsTaskNotFound
+        | C::PickupRecurrenceNotFound
+        | C::RouteNotFound
+        | C::InvoiceNotFound
         | C::TokenNotFound
         | C::DeadLetterNotFound => (StatusCode::NOT_FOUND, None),
-        C::EndpointVersionConflict | C::RecordVersionConflict => (StatusCode::PRECONDITION_FAILED, None),
+        C::EndpointVersionConflict | C::RecordVersionConflict | C::LogisticsVersionConflict => {
+            (StatusCode::PRECONDITION_FAILED, None)
+        }
+        C::PickupWindowRefused => (StatusCode::UNPROCESSABLE_ENTITY, None),
         C::EventTypeExists
         | C::DeliveryBlocked
         | C::DeliveryNotPending
@@ -249,6 +258,8 @@ const fn facts(code: ErrorCode) -> (StatusCode, Option<u64>) {
         | C::EndpointTooMany
         | C::WorkflowStateConflict
         | C::TaskStateConflict
+        | C::LogisticsExists
+        | C::LogisticsStateConflict
         | C::WorkflowDefinitionExists => (StatusCode::CONFLICT, None),
         C::StoreFull => (StatusCode::SERVICE_UNAVAILABLE, Some(30)),
         C::StoreUnavailable | C::HubDraining | C::HubBusy => {
@@ -342,6 +353,26 @@ const fn texts(code: ErrorCode) -> (&'static str, &'static str) {
             ("Too many pollers", "the tenant has as many pollers as it may have; delete one that is not used")
         }
         C::PollerNotFound => ("No such poller", "there is no poller with this id"),
+        C::ClinicNotFound => ("No such clinic", "there is no clinic with this id, or it is switched off"),
+        C::DriverNotFound => ("No such driver", "there is no driver with this id, or they are switched off"),
+        C::LogisticsTaskNotFound => {
+            ("No such delivery or pickup", "there is no delivery or pickup with this id")
+        }
+        C::PickupRecurrenceNotFound => {
+            ("No such rule of pickups", "there is no rule of pickups with this id")
+        }
+        C::PickupWindowRefused => {
+            ("Pickup window refused", "the clinic is not open during the window; see errors and open_hours")
+        }
+        C::RouteNotFound => ("No such route", "there is no route with this id"),
+        C::InvoiceNotFound => ("No such invoice", "there is no invoice with this id"),
+        C::LogisticsExists => ("Id taken", "there is something with this id already"),
+        C::LogisticsStateConflict => {
+            ("Has moved on", "it does not stand so that this can be done; read it again")
+        }
+        C::LogisticsVersionConflict => {
+            ("Changed meanwhile", "it was changed since it was read; read it again")
+        }
         C::WorkflowNotFound => ("No such workflow", "there is no workflow with this id"),
         C::TaskNotFound => ("No such task", "there is no task with this id"),
         C::TaskStateConflict => ("Task has moved on", "the task is over, or somebody else has it"),

@@ -54,6 +54,14 @@ impl Zone {
         self.zone.to_datetime(to_jiff(at)).date()
     }
 
+    /// The date on the wall at a time, and the time of day there in microseconds since midnight.
+    pub(crate) fn wall(&self, at: Timestamp) -> (Date, i64) {
+        let local = self.zone.to_datetime(to_jiff(at));
+        let seconds =
+            i64::from(local.hour()) * 3600 + i64::from(local.minute()) * 60 + i64::from(local.second());
+        (local.date(), seconds * 1_000_000 + i64::from(local.subsec_nanosecond()) / 1_000)
+    }
+
     /// A time with the zone's offset, as RFC 3339.
     pub fn show(&self, at: Timestamp) -> String {
         let at = to_jiff(at);

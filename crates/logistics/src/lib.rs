@@ -4,6 +4,9 @@
 //! [`clinic`] (when a clinic is open, in its own time zone), [`window`] (whether a pickup may be at a time), [`recurrence`]
 //! (which pickups a rule asks for) and [`load`] (what is delivered together).
 //!
+//! What is done with them stands in [`operations`]: each gives one commit with state changes and follow-up events.
+//! [`ledger`] is whoever keeps the books, [`upkeep`] the background work.
+//!
 //! Invariants:
 //! - What is consolidated does not depend on the order in which cases become ready.
 //! - A pickup's window lies inside one stretch of the clinic's opening hours, as its clock on the wall tells them.
@@ -14,11 +17,15 @@
 pub mod calendar;
 pub mod clinic;
 pub mod hours;
+pub mod ledger;
 pub mod load;
+pub mod operations;
 pub mod package;
 pub mod position;
 pub mod priority;
 pub mod recurrence;
+pub mod rows;
+pub mod upkeep;
 pub mod window;
 
 pub use clinic::{Clinic, Holiday, Zone};

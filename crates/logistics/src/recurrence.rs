@@ -96,6 +96,11 @@ fn days_between(from: Date, to: Date) -> i32 {
     from.until((Unit::Day, to)).map_or(i32::MAX, |span| span.get_days())
 }
 
+/// The last date that pickups are made for at a time.
+pub fn horizon(clinic: &Clinic, now: Timestamp) -> Date {
+    plus_days(clinic.zone.date_at(now), HORIZON_DAYS)
+}
+
 impl Recurrence {
     /// The dates after `after` and up to `through`.
     pub fn dates(&self, after: Date, through: Date) -> Vec<Date> {
@@ -121,7 +126,7 @@ impl Recurrence {
         let today = clinic.zone.date_at(now);
         let yesterday = plus_days(today, -1);
         let after = through.map_or(yesterday, |through| through.max(yesterday));
-        let horizon = plus_days(today, HORIZON_DAYS);
+        let horizon = horizon(clinic, now);
         let occurrences = self
             .dates(after, horizon)
             .into_iter()

@@ -194,6 +194,20 @@ impl Clinic {
         }
     }
 
+    /// The times that the clock on the wall shows at the ends of a window; `None` where they are not two times of one day.
+    pub fn wall_times(&self, window: &Window) -> Option<(DayTime, DayTime)> {
+        let minute = |at: Timestamp| {
+            let (date, micros) = self.zone.wall(at);
+            (micros % MICROS_PER_MINUTE == 0).then_some((date, micros / MICROS_PER_MINUTE))
+        };
+        let (first, from) = minute(window.from)?;
+        let (last, until) = minute(window.until)?;
+        let until = if last == first.tomorrow().ok()? && until == 0 { 24 * 60 } else { until };
+        let is_one_day = last == first || until == 24 * 60;
+        let (from, until) = DayTime::from_minutes(from).zip(DayTime::from_minutes(until))?;
+        (is_one_day && from < until).then_some((from, until))
+    }
+
     fn refusal(&self, reason: RefusalReason, date: Date) -> WindowRefused {
         let show = |(from, until): &(Timestamp, Timestamp)| OpenSpan {
             from: self.zone.show(*from),
@@ -278,8 +292,13 @@ mod tests {
         assert_eq!(across.until.since(across.from), Duration::from_mins(90));
         let twice = berlin.check_window(local(autumn, "02:15", "02:45"), now).unwrap();
         assert_eq!((twice.from, twice.until), (time("2026-10-25T00:15:00Z"), time("2026-10-25T01:45:00Z")));
+        let times =
+            |window: &Window| berlin.wall_times(window).map(|(from, until)| format!("{from} {until}"));
+        assert_eq!(times(&across).as_deref(), Some("01:00 03:30"));
+        assert_eq!(times(&Window { until: now, ..across }), None);
         let night = berlin.check_window(local(autumn, "23:00", "24:00"), now).unwrap();
         assert_eq!(night.until, time("2026-10-25T23:00:00Z"));
+        assert_eq!(times(&night).as_deref(), Some("23:00 24:00"));
         berlin.hours.sunday = hours(r#"[{"from":"02:00","until":"02:40"}]"#);
         // Open twice, and closed in between.
         assert_eq!(reason(&berlin, local(autumn, "02:00", "02:30")), RefusalReason::OutsideHours);

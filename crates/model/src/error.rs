@@ -141,6 +141,26 @@ error_codes! {
     TaskStateConflict "task.state_conflict" InvalidRequest;
     /// Whoever acts may not decide this task.
     TaskNotAllowed "task.not_allowed" AuthenticationFailed;
+    /// No such clinic in this tenant, or it is switched off.
+    ClinicNotFound "clinic.not_found" InvalidRequest;
+    /// No such driver in this tenant, or they are switched off.
+    DriverNotFound "driver.not_found" InvalidRequest;
+    /// No such delivery or pickup in this tenant.
+    LogisticsTaskNotFound "logistics_task.not_found" InvalidRequest;
+    /// No such rule of pickups in this tenant.
+    PickupRecurrenceNotFound "pickup_recurrence.not_found" InvalidRequest;
+    /// A pickup may not be at that time; the answer says when the clinic is open.
+    PickupWindowRefused "pickup.window_refused" DataValidationFailed;
+    /// No such route in this tenant.
+    RouteNotFound "route.not_found" InvalidRequest;
+    /// No such invoice in this tenant.
+    InvoiceNotFound "invoice.not_found" InvalidRequest;
+    /// The id is taken.
+    LogisticsExists "logistics.exists" InvalidRequest;
+    /// The task, route or invoice does not stand so that this can be done.
+    LogisticsStateConflict "logistics.state_conflict" InvalidRequest;
+    /// It was changed by somebody else since it was read.
+    LogisticsVersionConflict "logistics.version_conflict" InvalidRequest;
     /// No such token in this tenant.
     TokenNotFound "token.not_found" InvalidRequest;
     /// A token cannot revoke itself, so that nobody locks the last door behind them.

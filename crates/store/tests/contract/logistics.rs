@@ -372,6 +372,9 @@ fn deliveries_settle_invoices_one_by_one() {
 
         assert!(billing::invoice_update_list_due(store, at(4), 9).await.unwrap().is_empty());
         assert_eq!(billing::invoice_update_list_due(store, at(5), 9).await.unwrap(), items);
+        let second = InvoiceId::from_text("i2");
+        let found = billing::invoice_update_get(store, &delivery.id, &second).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&items[1]));
         let done =
             InvoiceUpdateRow { status: UpdateStatus::Done, n_attempts: 1, next_at: None, ..items[0].clone() };
         let moved = InvoiceRow {
@@ -479,6 +482,7 @@ pub(crate) async fn ask(store: &Store) {
     ] {
         invoice::invoice_list(store, &tenant(), &filter).await.unwrap();
     }
+    billing::invoice_update_get(store, &task_id, &InvoiceId::from_text("a")).await.unwrap();
     billing::invoice_update_list(store, &task_id, limit).await.unwrap();
     billing::invoice_update_list_of(store, &tenant(), "a", limit).await.unwrap();
     billing::invoice_update_list_due(store, at(1), limit).await.unwrap();

@@ -123,6 +123,17 @@ pub fn invoice_update_move(row: &InvoiceUpdateRow, was: &InvoiceUpdateRow) -> St
     )
 }
 
+/// Reads one update.
+pub async fn invoice_update_get(
+    store: &Store,
+    task_id: &LogisticsTaskId,
+    invoice_id: &InvoiceId,
+) -> Result<Option<InvoiceUpdateRow>, ReadError> {
+    let sql = format!("SELECT {UPDATE_COLUMNS} FROM invoice_updates WHERE task_id = $1 AND invoice_id = $2");
+    let row = store.query(sql, params![task_id.as_str(), invoice_id.as_str()]).await?.pop();
+    row.map(update_row).transpose()
+}
+
 /// Lists the updates of a delivery by invoice.
 pub async fn invoice_update_list(
     store: &Store,
