@@ -28,6 +28,7 @@ pub struct Problem {
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
     retry_after_s: Option<u64>,
+    open_hours: Vec<OpenHours>,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -35,7 +36,14 @@ impl Problem {
     /// A problem with the code's usual text.
     pub fn new(code: ErrorCode) -> Self {
         let (_, retry_after_s) = facts(code);
-        Self { code, detail: default_detail(code).into(), errors: Vec::new(), retry_after_s, cause: None }
+        Self {
+            code,
+            detail: default_detail(code).into(),
+            errors: Vec::new(),
+            retry_after_s,
+            open_hours: Vec::new(),
+            cause: None,
+        }
     }
 
     /// A refusal that lists every bad field.
@@ -66,6 +74,13 @@ impl Problem {
     #[must_use]
     pub fn with_retry_after_s(self, seconds: u64) -> Self {
         Self { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// The same problem telling when a clinic is open, from and until.
+    #[must_use]
+    pub fn with_open_hours(self, spans: Vec<(String, String)>) -> Self {
+        let open_hours = spans.into_iter().map(|(from, until)| OpenHours { from, until }).collect();
+        Self { open_hours, ..self }
     }
 
     /// The same problem with what lies behind it, for the log alone.
@@ -107,6 +122,7 @@ impl Problem {
             request_id,
             retry_after_s: self.retry_after_s,
             errors: self.errors.iter().map(FieldFault::from).collect(),
+            open_hours: &self.open_hours,
         };
         serde_json::to_vec(&body).expect("invariant: problem details serialise")
     }
@@ -169,6 +185,19 @@ pub(crate) struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<FieldFault>, required = false)]
     errors: Vec<FieldFault>,
+    /// When the clinic is open on the day that was asked for; only with `pickup.window_refused`.
+    #[serde(skip_serializing_if = "<[OpenHours]>::is_empty")]
+    #[schema(value_type = Vec<OpenHours>, required = false)]
+    open_hours: &'a [OpenHours],
+}
+
+/// A stretch of opening hours, with the offset of the clinic's time zone.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct OpenHours {
+    #[schema(format = DateTime)]
+    from: String,
+    #[schema(format = DateTime)]
+    until: String,
 }
 
 /// Every error code, for the schema alone.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use trunkline_connect::EgressPolicy;
 use trunkline_dispatch::endpoint::LocalKinds;
 use trunkline_journal::Journal;
+use trunkline_logistics::ledger::Ledger;
 use trunkline_model::Timestamp;
 use trunkline_store::Store;
 
@@ -72,6 +73,8 @@ pub struct ApiParts {
     pub rejudge: Arc<dyn Rejudge>,
     /// The workflow engine.
     pub workflows: trunkline_flow::engine::Engine,
+    /// Whoever keeps the books.
+    pub ledger: Arc<dyn Ledger>,
     /// The event catalogue.
     pub catalogue: EventCatalogue,
     /// Where endpoints may point.

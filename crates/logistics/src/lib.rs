@@ -30,6 +30,7 @@ pub mod window;
 
 pub use clinic::{Clinic, Holiday, Zone};
 pub use hours::{DayTime, OpenHours, OpeningHours};
+pub use jiff::civil::Date;
 pub use load::{Load, ReadyCase};
 pub use package::{Dimensions, Package};
 pub use position::Position;

@@ -74,6 +74,7 @@ impl Role {
                     | Permission::StatusRead
                     | Permission::WorkflowsRead
                     | Permission::TasksRead
+                    | Permission::LogisticsRead
             ),
         }
     }
@@ -146,6 +147,10 @@ permissions! {
     TasksWrite "tasks:write";
     /// Read tasks of people.
     TasksRead "tasks:read";
+    /// Look after clinics, drivers, deliveries, pickups, routes and invoices.
+    LogisticsWrite "logistics:write";
+    /// Read clinics, drivers, deliveries, pickups, routes and invoices.
+    LogisticsRead "logistics:read";
     /// Create, list and revoke tokens.
     TokensManage "tokens:manage";
     /// Create, list and revoke tokens for the receiving side.

@@ -138,7 +138,7 @@ fn parameters(operation: &Operation) -> Vec<Value> {
         parameters.push(json!({
             "name": "If-Match",
             "in": "header",
-            "description": "The `ETag` that was read; 412 when the endpoint was changed since.",
+            "description": "The `ETag` that was read; 412 when it was changed since.",
             "schema": { "type": "string", "pattern": "^(\\*|\"[0-9]{1,18}\")$" },
         }));
     }

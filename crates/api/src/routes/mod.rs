@@ -10,6 +10,7 @@ pub(crate) mod event_types;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod inbound;
+pub(crate) mod logistics;
 pub(crate) mod polling;
 pub(crate) mod portal_tokens;
 pub(crate) mod records;
@@ -53,6 +54,7 @@ pub(crate) fn operations() -> Vec<Operation> {
     all.extend(tasks::operations());
     all.extend(workflow_templates::operations());
     all.extend(records::operations());
+    all.extend(logistics::operations());
     all.extend(inbound::operations());
     all.extend(dead_letters::operations());
     all.extend(tokens::operations());

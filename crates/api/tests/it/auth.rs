@@ -64,9 +64,10 @@ fn roles_with(permission: &str) -> &'static [&'static str] {
         | "dead_letters:write"
         | "catalogue:write"
         | "workflows:write"
+        | "logistics:write"
         | "tasks:write" => &["admin", "operator"],
         "workflows:read" | "tasks:read" | "endpoints:read" | "deliveries:read" | "inbound:read"
-        | "dead_letters:read" | "status:read" => &["admin", "operator", "viewer"],
+        | "dead_letters:read" | "logistics:read" | "status:read" => &["admin", "operator", "viewer"],
         other => panic!("no rule for {other}"),
     }
 }

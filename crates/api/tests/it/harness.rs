@@ -270,6 +270,7 @@ impl Hub {
             node_id: "node-1".to_owned(),
             deliveries: Arc::clone(&engines) as Arc<dyn Deliveries>,
             rejudge: Arc::clone(&engines) as Arc<dyn Rejudge>,
+            ledger: Arc::new(trunkline_logistics::ledger::OwnLedger),
             catalogue: catalogue.clone(),
             egress: EgressPolicy::default(),
             sending: Sending::default(),

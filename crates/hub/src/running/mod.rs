@@ -2,9 +2,9 @@
 //! end-to-end tests, which run it in their own process on port 0.
 //!
 //! ```text
-//! start:  settings → port → store → journal → ownership → retention → client → dispatch → workflows → replays → ingest → api → listen
-//! stop:   drain flag → no new connections → requests, attempts and workflow calls in flight ‖ → replays, retention → leases → refused log
-//!         → store
+//! start:  settings → port → store → journal → ownership → retention → client → dispatch → workflows → replays → logistics → ingest → api → listen
+//! stop:   drain flag → no new connections → requests, attempts and workflow calls in flight ‖ → replays, logistics, retention → leases →
+//!         refused log → store
 //! ```
 //!
 //! Invariants: the port is taken before anything is written, so a second hub by mistake changes nothing; it begins to
@@ -45,6 +45,8 @@ use trunkline_ingest::{Ingest, IngestOptions, Outbound};
 use trunkline_journal::Journal;
 use trunkline_journal::ownership::{self, Ownership, OwnershipOptions};
 use trunkline_journal::retention::{self, RetentionOptions, TenantLimits};
+use trunkline_logistics::ledger::OwnLedger;
+use trunkline_logistics::upkeep;
 use trunkline_model::{Clock, Secret, SystemClock, Tenant};
 use trunkline_packs::PackSet;
 use trunkline_sinks::{SinkContext, SinkFactory};
@@ -81,6 +83,8 @@ struct Engines {
     stop_retention: CancellationToken,
     replays: JoinHandle<()>,
     stop_replays: CancellationToken,
+    logistics: JoinHandle<()>,
+    stop_logistics: CancellationToken,
     catalogue: EventCatalogue,
     packs: JoinHandle<()>,
     stop_packs: CancellationToken,
@@ -224,6 +228,7 @@ fn start_engines(
         },
         stop_replays.clone(),
     );
+    let (logistics, stop_logistics) = start_logistics(store.clone(), Arc::clone(&clock));
     let options = IngestOptions::from(&settings.server);
     let ingest = Ingest::start(options, sources, store.clone(), clock, Some(outbound));
     figures::register(&mut registry, &ingest);
@@ -245,6 +250,8 @@ fn start_engines(
         stop_retention,
         replays,
         stop_replays,
+        logistics,
+        stop_logistics,
         catalogue,
         packs,
         stop_packs,
@@ -273,6 +280,12 @@ fn process_limits(settings: &FlowSettings) -> Option<ProcessLimits> {
         memory_bytes: settings.process_memory_bytes,
         at_once: 16,
     })
+}
+
+/// Starts the background work of logistics.
+fn start_logistics(store: Store, clock: Arc<dyn Clock>) -> (JoinHandle<()>, CancellationToken) {
+    let stop = CancellationToken::new();
+    (upkeep::run(store, clock, Arc::new(OwnLedger), stop.clone()), stop)
 }
 
 /// What the doors open on.
@@ -310,6 +323,7 @@ async fn open_doors(
         deliveries: Arc::clone(&seam) as _,
         rejudge: seam,
         workflows: engines.workflows.clone(),
+        ledger: Arc::new(OwnLedger),
         catalogue: engines.catalogue.clone(),
         egress,
         sending: Sending {
@@ -380,10 +394,16 @@ impl Engines {
         self.stop_retention.cancel();
         self.stop_packs.cancel();
         self.stop_replays.cancel();
+        self.stop_logistics.cancel();
         // Engines have made their last commit, so that the next owner finds all of it.
         self.stop_ownership.cancel();
         let (_, keeper) = self.ownership;
-        let others = [("replays", self.replays), ("retention", self.retention), ("packs", self.packs)];
+        let others = [
+            ("replays", self.replays),
+            ("logistics", self.logistics),
+            ("retention", self.retention),
+            ("packs", self.packs),
+        ];
         for (name, task) in others.into_iter().chain([("leases", keeper)]) {
             if task.await.is_err() {
                 tracing::error!(task = name, "background task ended badly");
