@@ -312,6 +312,7 @@ const fn default_detail(code: ErrorCode) -> &'static str {
     texts(code).1
 }
 
+#[allow(clippy::too_many_lines, reason = "one arm for each code, checked to be all of them")]
 const fn texts(code: ErrorCode) -> (&'static str, &'static str) {
     use ErrorCode as C;
     match code {

@@ -5,6 +5,7 @@
 //! (which pickups a rule asks for) and [`load`] (what is delivered together).
 //!
 //! What is done with them stands in [`operations`]: each gives one commit with state changes and follow-up events.
+//! [`tracking`] follows drivers: fences, estimates, figures.
 //! [`ledger`] is whoever keeps the books, [`upkeep`] the background work.
 //!
 //! Invariants:
@@ -25,6 +26,7 @@ pub mod position;
 pub mod priority;
 pub mod recurrence;
 pub mod rows;
+pub mod tracking;
 pub mod upkeep;
 pub mod window;
 

@@ -16,6 +16,7 @@ use trunkline_store::tables::logistics::clinic::{
 use utoipa::ToSchema;
 
 use super::fields::{ANY_ID, DATE, DAY_TIME, POSITION, id_schema, position};
+use super::shown::PositionAnswer;
 use super::{CREATED_HEADERS, TAG_HEADERS, check_version, store_change, store_new};
 use crate::auth::{Permit, grants};
 use crate::input::{Field, Id, Input, JsonBody, Kind, Query, Text};
@@ -113,22 +114,6 @@ pub(super) fn operations() -> Vec<Operation> {
             .answer(Answer::json::<ClinicAnswer>(200, "The clinic.").with_headers(TAG_HEADERS))
             .problems(&[C::ClinicNotFound, C::LogisticsVersionConflict]),
     ]
-}
-
-/// Where something is.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[schema(as = GeoPosition)]
-pub(super) struct PositionAnswer {
-    #[schema(minimum = -90, maximum = 90)]
-    lat: f64,
-    #[schema(minimum = -180, maximum = 180)]
-    lon: f64,
-}
-
-impl PositionAnswer {
-    pub(super) fn of(position_e7: Option<(i64, i64)>) -> Option<Self> {
-        position_e7.map(|(lat, lon)| Self { lat: lat as f64 / 1e7, lon: lon as f64 / 1e7 })
-    }
 }
 
 /// A clinic.

@@ -13,7 +13,7 @@ use trunkline_store::tables::logistics::invoice::{
 use utoipa::ToSchema;
 
 use super::fields::{ANY_ID, FOREIGN_ID, id_schema};
-use super::tasks::UpdateAnswer;
+use super::shown::UpdateAnswer;
 use super::{CREATED_HEADERS, TAG_HEADERS, refused};
 use crate::auth::{Permit, grants};
 use crate::input::{Field, Id, Input, JsonBody, Kind, Query, Text};

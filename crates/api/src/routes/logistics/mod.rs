@@ -8,6 +8,7 @@ mod fields;
 mod invoices;
 mod pickups;
 mod rounds;
+mod shown;
 mod tasks;
 
 use http::HeaderMap;

@@ -16,7 +16,8 @@ use trunkline_store::tables::logistics::task::{LogisticsTaskKind, logistics_task
 use utoipa::ToSchema;
 
 use super::fields::{ANY_ID, DATE, FOREIGN_ID, NOTE, PACKAGE, PRIORITY, package, priority};
-use super::tasks::{self, LIST_REST, TaskAnswer};
+use super::shown::TaskAnswer;
+use super::tasks::{self, LIST_REST};
 use super::{TAG_HEADERS, expected, refused};
 use crate::auth::{Permit, grants};
 use crate::input::{Field, Id, Input, JsonBody, Kind, Query, Text};

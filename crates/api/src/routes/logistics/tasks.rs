@@ -7,15 +7,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use serde::Serialize;
-use serde_json::{Value, json as value};
+use serde_json::json as value;
 use trunkline_logistics::operations::Cause;
 use trunkline_logistics::operations::assign::{TaskChange, task_change};
 use trunkline_logistics::operations::billing::settle_delivery;
 use trunkline_logistics::operations::case_ready::{CaseOutcome, MAX_CASES, case_ready};
 use trunkline_logistics::operations::complete::{MAX_INVOICES, MEDIA_TYPES, Picture, Proof, task_complete};
 use trunkline_logistics::{Priority, ReadyCase};
-use trunkline_model::{DriverId, ErrorCode, LogisticsTaskId, RecurrenceId, RouteId, Tenant, Timestamp};
+use trunkline_model::{DriverId, ErrorCode, LogisticsTaskId, Tenant, Timestamp};
 use trunkline_store::tables::logistics::billing::{billing_get, invoice_update_list};
 use trunkline_store::tables::logistics::case::case_list;
 use trunkline_store::tables::logistics::proof::{ProofRow, blob_get, proof_get};
@@ -23,11 +22,12 @@ use trunkline_store::tables::logistics::task::{
     LogisticsTaskFilter, LogisticsTaskKind, LogisticsTaskRow, LogisticsTaskStatus, logistics_task_get,
     logistics_task_list,
 };
-use utoipa::ToSchema;
 
-use super::clinics::PositionAnswer;
 use super::fields::{
     ANY_ID, DATE, FOREIGN_ID, NOTE, PACKAGE, POSITION, PRIORITY, date, package, position, priority,
+};
+use super::shown::{
+    BillingAnswer, CaseAnswer, CasesAnswer, PositionAnswer, ProofAnswer, TaskAnswer, UpdateAnswer,
 };
 use super::{CREATED_HEADERS, TAG_HEADERS, expected, refused};
 use crate::auth::{Permit, grants};
@@ -191,181 +191,6 @@ fn changes() -> Vec<Operation> {
                 .body(Body::Object { name: "TaskCompletion", fields: COMPLETE, is_required: false }),
         ),
     ]
-}
-
-/// A stretch of time.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = TimeWindow)]
-struct WindowAnswer {
-    #[schema(format = DateTime)]
-    from: String,
-    #[schema(format = DateTime)]
-    until: String,
-}
-
-/// A delivery or a pickup.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = LogisticsTask)]
-pub(super) struct TaskAnswer {
-    id: String,
-    /// `delivery` or `pickup`.
-    kind: &'static str,
-    clinic_id: String,
-    /// The date in the clinic's time zone.
-    #[schema(format = Date)]
-    day: String,
-    /// `pending`, `assigned`, `under_way`, `completed` or `cancelled`.
-    status: &'static str,
-    /// `STANDARD`, `RUSH` or `EMERGENCY`.
-    priority: &'static str,
-    /// All packages, added up: pieces, grams, the largest edges, the volume, words for handling.
-    package: Value,
-    /// How many cases a delivery brings.
-    #[schema(minimum = 0)]
-    n_cases: i64,
-    /// Whether further cases are added to it.
-    collecting: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = WindowAnswer)]
-    window: Option<WindowAnswer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = String)]
-    recurrence_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = String)]
-    driver_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = String)]
-    route_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = String)]
-    note: Option<String>,
-    #[schema(format = DateTime)]
-    created_at: String,
-    #[schema(format = DateTime)]
-    updated_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = String, format = DateTime)]
-    closed_at: Option<String>,
-}
-
-impl From<&LogisticsTaskRow> for TaskAnswer {
-    fn from(row: &LogisticsTaskRow) -> Self {
-        let show = |(from, until): (Timestamp, Timestamp)| WindowAnswer {
-            from: from.to_rfc3339(),
-            until: until.to_rfc3339(),
-        };
-        Self {
-            id: row.id.as_str().to_owned(),
-            kind: row.kind.as_str(),
-            clinic_id: row.clinic_id.as_str().to_owned(),
-            day: row.day.clone(),
-            status: row.status.as_str(),
-            priority: Priority::from_rank(row.priority).as_str(),
-            package: serde_json::from_str(&row.package).unwrap_or_default(),
-            n_cases: row.n_cases,
-            collecting: row.is_collecting,
-            window: row.window.map(show),
-            recurrence_id: row.recurrence_id.clone().map(RecurrenceId::into_string),
-            driver_id: row.driver_id.clone().map(DriverId::into_string),
-            route_id: row.route_id.clone().map(RouteId::into_string),
-            note: row.note.clone(),
-            created_at: row.created_at.to_rfc3339(),
-            updated_at: row.updated_at.to_rfc3339(),
-            closed_at: row.closed_at.map(Timestamp::to_rfc3339),
-        }
-    }
-}
-
-/// One case of a delivery.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = CaseOfDelivery)]
-struct CaseAnswer {
-    case_id: String,
-    /// `ready` or `delivered`.
-    status: &'static str,
-    /// `STANDARD`, `RUSH` or `EMERGENCY`.
-    priority: &'static str,
-    package: Value,
-}
-
-/// The cases of a delivery.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = CasesOfDelivery)]
-struct CasesAnswer {
-    items: Vec<CaseAnswer>,
-}
-
-/// One invoice that a delivery changes.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = InvoiceUpdate)]
-pub(super) struct UpdateAnswer {
-    pub(super) invoice_id: String,
-    pub(super) task_id: String,
-    /// `pending`, `done` or `failed`.
-    pub(super) status: &'static str,
-    #[schema(minimum = 0)]
-    pub(super) n_attempts: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = String, format = DateTime)]
-    pub(super) next_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = String)]
-    pub(super) error: Option<String>,
-}
-
-impl From<trunkline_store::tables::logistics::billing::InvoiceUpdateRow> for UpdateAnswer {
-    fn from(row: trunkline_store::tables::logistics::billing::InvoiceUpdateRow) -> Self {
-        Self {
-            invoice_id: row.invoice_id.into_string(),
-            task_id: row.task_id.into_string(),
-            status: row.status.as_str(),
-            n_attempts: row.n_attempts,
-            next_at: row.next_at.map(Timestamp::to_rfc3339),
-            error: row.error,
-        }
-    }
-}
-
-/// How the invoices of a delivery stand.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Billing)]
-struct BillingAnswer {
-    #[schema(minimum = 0)]
-    n_pending: i64,
-    #[schema(minimum = 0)]
-    n_failed: i64,
-    /// When `billing.triggered` was first emitted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = String, format = DateTime)]
-    triggered_at: Option<String>,
-    items: Vec<UpdateAnswer>,
-}
-
-/// That something was handed over.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ProofOfDelivery)]
-struct ProofAnswer {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = String)]
-    recipient: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = String)]
-    signature_sha256: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = String)]
-    photo_sha256: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = String)]
-    geohash: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = PositionAnswer)]
-    position: Option<PositionAnswer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = String)]
-    note: Option<String>,
-    #[schema(format = DateTime)]
-    taken_at: String,
 }
 
 /// Reads the filters that deliveries and pickups share.
@@ -593,13 +418,10 @@ fn read_picture(input: &mut Input, name: &str) -> Option<Picture> {
     let value = input.json(name)?;
     let media_type = value["media_type"].as_str().unwrap_or_default().to_owned();
     let decoded = STANDARD.decode(value["data"].as_str().unwrap_or_default());
-    match decoded {
-        Ok(bytes) => Some(Picture { media_type, bytes: bytes.into() }),
-        Err(_) => {
-            input.fault(&format!("{name}/data"), "invalid", "must be base64");
-            None
-        }
+    if decoded.is_err() {
+        input.fault(&format!("{name}/data"), "invalid", "must be base64");
     }
+    Some(Picture { media_type, bytes: decoded.ok()?.into() })
 }
 
 async fn complete(
