@@ -205,7 +205,7 @@ mod tests {
         let mut line = StraightLine::default();
         let (from, to) = (at(52.5, 13.4), at(52.5, 13.44));
         for _ in 0..200 {
-            line.learn(from, to, Duration::from_secs(900));
+            line.learn(from, to, Duration::from_mins(15));
         }
         assert!((line.estimate(from, to).as_secs_f64() - 900.0).abs() < 5.0);
         let before = line.clone();

@@ -269,7 +269,7 @@ fn a_rule_and_a_request_make_a_task_once() {
 fn tasks_are_listed_by_what_they_are() {
     for_each_store(async |test| {
         let store = &test.store;
-        let mut rows = vec![task("a", "2026-02-01"), task("b", "2026-02-01"), task("b", "2026-02-02")];
+        let mut rows = [task("a", "2026-02-01"), task("b", "2026-02-01"), task("b", "2026-02-02")];
         (rows[1].priority, rows[1].driver_id) = (2, Some(DriverId::from_text("dana")));
         run(store, rows.iter().map(task::logistics_task_insert).collect()).await.unwrap();
         let list = async |filter: LogisticsTaskFilter| -> Vec<usize> {
