@@ -252,7 +252,7 @@ impl Shared {
             }
             Err(refusal) => return self.refuse(source, &parts, &body, &refusal),
         }
-        self.prepare(source, &call).await?;
+        self.prepare(source, &call).await.inspect_err(|_| count(&source.counters.failed))?;
         let proof = match source.verify(&call, address) {
             Ok(proof) => proof,
             Err(refusal) => return self.refuse(source, &parts, &body, &refusal),
@@ -274,7 +274,7 @@ impl Shared {
             }
             Reading::Handshake { reply, visit } => {
                 if let Some(url) = visit {
-                    self.outbound.as_ref().ok_or(Problem::NotFetched)?.visit(source, &url).await?;
+                    self.visit(source, &url).await.inspect_err(|_| count(&source.counters.failed))?;
                 }
                 count(&source.counters.handshakes);
                 return Ok(answer::reply(reply));
@@ -292,6 +292,11 @@ impl Shared {
             return Ok(());
         }
         self.outbound.as_ref().ok_or(Problem::NotFetched)?.fetch_certificate(source, call).await
+    }
+
+    /// Completes a handshake.
+    async fn visit(&self, source: &Source, url: &str) -> Result<(), Problem> {
+        self.outbound.as_ref().ok_or(Problem::NotFetched)?.visit(source, url).await
     }
 
     /// Records a call that is not believed, and answers it.

@@ -212,7 +212,7 @@ pub struct SourceStats {
     pub rate_limited: u64,
     /// Calls whose body was too large, too slow or broken off.
     pub unreadable: u64,
-    /// Calls that could not be stored.
+    /// Calls that could not be stored, or not be judged for want of what had to be fetched.
     pub failed: u64,
 }
 

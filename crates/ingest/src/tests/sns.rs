@@ -103,6 +103,7 @@ fn what_cannot_be_fetched_is_sent_again() {
         sns.will_answer(Ok((200, CERTIFICATE)));
         sns.send(&body).await.id_of_ok();
         assert_eq!(sns.hub.events().await.len(), 1);
+        assert_eq!(sns.hub.ingest.stats().sources[0].failed, 2);
     });
 }
 
