@@ -91,8 +91,8 @@ pub trait Deliveries: Send + Sync + 'static {
         delivery_id: &'a DeliveryId,
     ) -> BoxFuture<'a, Result<(), EngineError>>;
 
-    /// Looks a target's name up and judges its addresses, without connecting.
-    fn vet<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), SendError>>;
+    /// Looks a target's name up and judges its addresses as for a tenant, without connecting.
+    fn vet<'a>(&'a self, tenant: &'a Tenant, target: &'a Target) -> BoxFuture<'a, Result<(), SendError>>;
 
     /// How the breaker of an endpoint stands on this hub.
     fn circuit(&self, endpoint_id: &EndpointId) -> Circuit;

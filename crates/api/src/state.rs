@@ -12,7 +12,7 @@ use trunkline_connect::EgressPolicy;
 use trunkline_dispatch::endpoint::LocalKinds;
 use trunkline_journal::Journal;
 use trunkline_logistics::ledger::Ledger;
-use trunkline_model::Timestamp;
+use trunkline_model::{PerTenant, Timestamp};
 use trunkline_store::Store;
 
 use crate::auth::TokenCache;
@@ -78,7 +78,7 @@ pub struct ApiParts {
     /// The event catalogue.
     pub catalogue: EventCatalogue,
     /// Where endpoints may point.
-    pub egress: EgressPolicy,
+    pub egress: PerTenant<EgressPolicy>,
     /// How dispatch sends.
     pub sending: Sending,
     /// What `/metrics` shows.

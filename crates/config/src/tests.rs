@@ -106,9 +106,12 @@ fn variables_set_every_type() {
     assert!(settings.dispatch.https_only);
     assert!((settings.dispatch.jitter - 0.5).abs() < f64::EPSILON);
     assert_eq!(settings.dispatch.backoff, [100, 200].map(Duration::from_millis));
-    let nets = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<ipnet::IpNet>>();
     assert_eq!(settings.egress.allow, nets(&["10.0.0.0/8", "192.0.2.7/32"]));
     assert_eq!(settings.server.trusted_proxies, nets(&["fd00::/8"]));
+}
+
+fn nets(texts: &[&str]) -> Vec<ipnet::IpNet> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
 #[test]
@@ -529,14 +532,18 @@ fn the_reference_page_lists_every_key() {
 fn tenants_keep_what_their_tables_say() {
     let text = "[journal]\nretention_days = 7\nretention_bytes = 1048576\n\
                 [[tenants]]\nname = \"a\"\nretention_days = 90\n\
-                [[tenants]]\nname = \"b\"\nretention_bytes = 2097152\n";
+                [[tenants]]\nname = \"b\"\nretention_bytes = 2097152\negress_allow = [\"10.1.0.0/16\", \"fd00::7\"]\n";
     let settings = load(text, &[]).unwrap();
+    assert_eq!(settings.tenants[0].egress_allow, nets(&[]));
+    assert_eq!(settings.tenants[1].egress_allow, nets(&["10.1.0.0/16", "fd00::7/128"]));
+    assert_eq!(settings.egress.allow, nets(&[]), "a tenant's networks are its own");
     let kept = |index: usize| {
         let tenant = &settings.tenants[index];
         (tenant.name.as_str(), tenant.retention.as_secs() / 86_400, tenant.retention_bytes)
     };
     assert_eq!([kept(0), kept(1)], [("a", 90, Some(1_048_576)), ("b", 7, Some(2_097_152))]);
-    let text = "[[tenants]]\nname = \"a\"\nretention_days = 0\n[[tenants]]\nname = \"a\"\n[[tenants]]\nnames = \"b\"\n";
+    let text = "[[tenants]]\nname = \"a\"\nretention_days = 0\n[[tenants]]\nname = \"a\"\n[[tenants]]\nnames = \"b\"\n\
+                [[tenants]]\nname = \"c\"\negress_allow = [\"10.1.0.1/16\"]\n";
     check_faults(
         text,
         &[
@@ -544,6 +551,7 @@ fn tenants_keep_what_their_tables_say() {
             "5: tenants[1].name: is already the name of tenants[0]",
             "6: tenants[2].name: is missing",
             "7: tenants[2].names: unknown key",
+            "10: tenants[3].egress_allow[0]: 10.1.0.1/16 has address bits beyond its prefix",
         ],
     );
 }

@@ -52,6 +52,13 @@ impl Dialer {
         Self { gate: Arc::new(Gate { policy, resolver, timeout: resolve_timeout }), connect_timeout }
     }
 
+    /// A dialer that keeps another policy and is the same otherwise.
+    #[must_use]
+    pub fn with_policy(&self, policy: EgressPolicy) -> Self {
+        let (resolver, timeout) = (Arc::clone(&self.gate.resolver), self.gate.timeout);
+        Self { gate: Arc::new(Gate { policy, resolver, timeout }), connect_timeout: self.connect_timeout }
+    }
+
     /// The policy it keeps.
     pub fn policy(&self) -> &EgressPolicy {
         &self.gate.policy

@@ -28,8 +28,8 @@
 //! - retry: whether a second try is right is the caller's knowledge. The pool may move a request to another
 //!   connection when the first was found dead *before a byte of the request was written*, which cannot duplicate it;
 //! - decompress, store cookies, cache answers or DNS names;
-//! - change the policy of a running client, or close a healthy pooled connection because its name has moved: build
-//!   a new client when the policy changes.
+//! - change the policy of a running client, or close a healthy pooled connection because its name has moved: another policy
+//!   is another client ([`HttpClient::with_policy`]), with connections of its own.
 
 pub mod body;
 mod client;

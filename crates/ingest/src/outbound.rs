@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use trunkline_connect::{EgressPolicy, OutboundRequest, OutboundResponse, Target, Transport};
+use trunkline_model::{PerTenant, Tenant};
 
 use crate::problem::Problem;
 use crate::schemes::Call;
@@ -25,14 +26,14 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024;
 #[derive(Clone)]
 pub struct Outbound {
     /// Who sends.
-    pub transport: Arc<dyn Transport>,
+    pub transport: PerTenant<Arc<dyn Transport>>,
     /// Where to.
-    pub policy: EgressPolicy,
+    pub policy: PerTenant<EgressPolicy>,
 }
 
 impl Outbound {
-    async fn get(&self, url: &str) -> Option<OutboundResponse> {
-        let target = Target::parse(url, &self.policy).ok()?;
+    async fn get(&self, tenant: &Tenant, url: &str) -> Option<OutboundResponse> {
+        let target = Target::parse(url, self.policy.of(tenant)).ok()?;
         // The host was pinned in the text; what the client makes of the text must be pinned too.
         if !is_amazons(&format!("https://{}/", target.host())) || target.port() != 443 {
             return None;
@@ -46,6 +47,7 @@ impl Outbound {
             response_limit_bytes: MAX_ANSWER_BYTES,
         };
         self.transport
+            .of(tenant)
             .send(request)
             .await
             .inspect_err(|error| tracing::warn!(%error, "provider not reached"))
@@ -65,7 +67,7 @@ impl Outbound {
         if !source.may_fetch() {
             return Err(Problem::NotFetched);
         }
-        let answer = self.get(&url).await.ok_or(Problem::NotFetched)?;
+        let answer = self.get(source.origin.tenant(), &url).await.ok_or(Problem::NotFetched)?;
         if answer.status.is_server_error() || answer.truncated {
             return Err(Problem::NotFetched);
         }
@@ -78,7 +80,7 @@ impl Outbound {
 
     /// Fetches the URL by which a handshake is completed.
     pub(crate) async fn visit(&self, source: &Source, url: &str) -> Result<(), Problem> {
-        let answer = self.get(url).await.ok_or(Problem::NotFetched)?;
+        let answer = self.get(source.origin.tenant(), url).await.ok_or(Problem::NotFetched)?;
         if !answer.status.is_success() {
             tracing::warn!(
                 source = source.name,

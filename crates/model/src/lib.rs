@@ -26,5 +26,5 @@ pub use id::{
 };
 pub use log_spacing::LogSpacing;
 pub use secret::{NoSecrets, Secret, SecretSource, SecretUnavailable};
-pub use tenant::Tenant;
+pub use tenant::{PerTenant, Tenant};
 pub use time::Timestamp;

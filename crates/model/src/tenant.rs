@@ -1,5 +1,6 @@
-//! The tenant name: every event, endpoint and token belongs to exactly one tenant.
+//! The tenant name: every event, endpoint and token belongs to exactly one tenant; and what tenants may have of their own.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,5 +51,63 @@ impl fmt::Display for Tenant {
 impl fmt::Debug for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tenant({})", self.0)
+    }
+}
+
+/// What some tenants have of their own, and all others share. Cheap to clone where the shared value is.
+#[derive(Debug, Clone, Default)]
+pub struct PerTenant<T> {
+    shared: T,
+    own: Arc<BTreeMap<Tenant, T>>,
+}
+
+impl<T> PerTenant<T> {
+    /// `shared` for every tenant that is not in `own`.
+    pub fn new(shared: T, own: impl IntoIterator<Item = (Tenant, T)>) -> Self {
+        Self { shared, own: Arc::new(own.into_iter().collect()) }
+    }
+
+    /// What holds for a tenant.
+    pub fn of(&self, tenant: &Tenant) -> &T {
+        self.own.get(tenant).unwrap_or(&self.shared)
+    }
+
+    /// Makes something else of each.
+    ///
+    /// # Errors
+    /// The first that `make` gives.
+    pub fn try_map<U, E>(&self, mut make: impl FnMut(&T) -> Result<U, E>) -> Result<PerTenant<U>, E> {
+        let shared = make(&self.shared)?;
+        let own: Result<BTreeMap<_, _>, E> =
+            self.own.iter().map(|(tenant, value)| Ok((tenant.clone(), make(value)?))).collect();
+        Ok(PerTenant { shared, own: Arc::new(own?) })
+    }
+
+    /// The same where nothing can go wrong.
+    pub fn map<U>(&self, mut make: impl FnMut(&T) -> U) -> PerTenant<U> {
+        let own = self.own.iter().map(|(tenant, value)| (tenant.clone(), make(value))).collect();
+        PerTenant { shared: make(&self.shared), own: Arc::new(own) }
+    }
+}
+
+impl<T> From<T> for PerTenant<T> {
+    fn from(shared: T) -> Self {
+        Self { shared, own: Arc::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shared_holds_unless_a_tenant_has_its_own() {
+        let [one, other] = ["one", "other"].map(Tenant::from_stored);
+        let each = PerTenant::new(1, [(one.clone(), 10)]);
+        assert_eq!((each.of(&one), each.of(&other)), (&10, &1));
+        let texts = each.map(ToString::to_string);
+        assert_eq!((texts.of(&one).as_str(), texts.of(&other).as_str()), ("10", "1"));
+        assert_eq!(each.try_map(|n| if *n < 10 { Ok(*n) } else { Err(*n) }).unwrap_err(), 10);
+        assert_eq!(PerTenant::from(7).of(&one), &7);
     }
 }

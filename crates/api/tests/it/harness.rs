@@ -90,7 +90,7 @@ impl Deliveries for FakeEngines {
         Box::pin(async move { refusal.map_or(Ok(()), |code| Err(code.into())) })
     }
 
-    fn vet<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), SendError>> {
+    fn vet<'a>(&'a self, _: &'a Tenant, target: &'a Target) -> BoxFuture<'a, Result<(), SendError>> {
         let found = match target.host() {
             "inside.example" => {
                 let refused = EgressPolicy::default().check([10, 0, 0, 1].into()).unwrap_err();
@@ -272,7 +272,7 @@ impl Hub {
             rejudge: Arc::clone(&engines) as Arc<dyn Rejudge>,
             ledger: Arc::new(trunkline_logistics::ledger::OwnLedger),
             catalogue: catalogue.clone(),
-            egress: EgressPolicy::default(),
+            egress: EgressPolicy::default().into(),
             sending: Sending::default(),
             registry: Arc::new(registry),
             metrics,

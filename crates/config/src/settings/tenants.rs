@@ -1,6 +1,9 @@
-//! `[[tenants]]`: what holds for one tenant instead of what holds for all. Used by the journal's retention.
+//! `[[tenants]]`: what holds for one tenant instead of, or besides, what holds for all. Used by the journal's retention and by
+//! outbound calls.
 
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::journal::{JournalSettings, read_retention, read_retention_bytes};
 use crate::error::Problem;
@@ -17,6 +20,8 @@ pub struct TenantSettings {
     pub retention: Duration,
     /// `retention_bytes`: how much it may keep, from 1 MiB. Default as in `[journal]`.
     pub retention_bytes: Option<u64>,
+    /// `egress_allow`: networks that calls made for it may reach besides those of `[egress] allow`. Default none.
+    pub egress_allow: Vec<IpNet>,
 }
 
 pub(crate) fn read_tenants(
@@ -31,6 +36,7 @@ pub(crate) fn read_tenants(
         let name = section.parsed("name", syntax::tenant_name);
         let retention = read_retention(&mut section, journal.retention);
         let retention_bytes = read_retention_bytes(&mut section).or(journal.retention_bytes);
+        let egress_allow = section.list("egress_allow", syntax::network).unwrap_or_default();
         if is_absent {
             section.fault(
                 "name",
@@ -42,7 +48,7 @@ pub(crate) fn read_tenants(
             section.fault("name", place, Problem::new(problem, "keep one table for each tenant"));
         }
         section.finish(|_| None);
-        tenants.extend(name.map(|name| TenantSettings { name, retention, retention_bytes }));
+        tenants.extend(name.map(|name| TenantSettings { name, retention, retention_bytes, egress_allow }));
     }
     tenants
 }

@@ -130,8 +130,20 @@ impl HttpClient {
         resolver: Arc<dyn Resolver>,
     ) -> Result<Self, ClientError> {
         let dialer = Dialer::new(policy, resolver, config.resolve_timeout, config.connect_timeout);
-        let others = Arc::new(Others { config: config.clone(), by_tls: Mutex::default() });
-        Self::build(dialer, others, &OwnTls::default())
+        Self::over(dialer, config.clone())
+    }
+
+    fn over(dialer: Dialer, config: ClientConfig) -> Result<Self, ClientError> {
+        Self::build(dialer, Arc::new(Others { config, by_tls: Mutex::default() }), &OwnTls::default())
+    }
+
+    /// A client with the same settings and resolver that keeps another policy. It shares no connection with this one, nor
+    /// do the clients with TLS of their own that come of them: what one policy has opened is not for the other.
+    ///
+    /// # Errors
+    /// As when the client itself was made.
+    pub fn with_policy(&self, policy: EgressPolicy) -> Result<Self, ClientError> {
+        Self::over(self.dialer.with_policy(policy), self.others.config.clone())
     }
 
     fn build(dialer: Dialer, others: Arc<Others>, own: &OwnTls) -> Result<Self, ClientError> {

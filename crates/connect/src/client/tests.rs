@@ -21,6 +21,7 @@ use crate::tls::Authorities;
 use crate::{ClientIdentity, FailureClass};
 
 mod http2;
+mod policies;
 
 const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_secs(20);

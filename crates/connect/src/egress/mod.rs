@@ -43,9 +43,9 @@ impl fmt::Display for Blocked {
         write!(f, " is blocked by egress rule {}; ", self.rule)?;
         match self.rule {
             EgressRule::Metadata => {
-                f.write_str("only an entry in [egress] allow for exactly this address opens it")
+                f.write_str("only an allow entry in the configuration for exactly this address opens it")
             }
-            _ => f.write_str("an entry in [egress] allow that contains it opens it"),
+            _ => f.write_str("an allow entry in the configuration that contains it opens it"),
         }
     }
 }
@@ -56,6 +56,13 @@ impl EgressPolicy {
     /// A policy that lets through public unicast addresses and the networks in `allow`.
     pub fn new(allow: Vec<IpNet>) -> Self {
         Self { allow: allow.into_iter().map(canonical_net).collect(), https_only: false }
+    }
+
+    /// The same policy, letting more networks through.
+    #[must_use]
+    pub fn with_allowed(mut self, more: &[IpNet]) -> Self {
+        self.allow.extend(more.iter().copied().map(canonical_net));
+        self
     }
 
     /// The same policy, refusing `http` URLs too.

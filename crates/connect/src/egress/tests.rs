@@ -143,11 +143,11 @@ fn texts_name_the_rule_and_the_way_out() {
     assert_eq!(
         text("::ffff:10.1.2.3"),
         "address ::ffff:10.1.2.3 (ipv4_mapped form of 10.1.2.3) is blocked by egress rule private; \
-         an entry in [egress] allow that contains it opens it"
+         an allow entry in the configuration that contains it opens it"
     );
     assert!(
         text("169.254.169.254")
-            .ends_with("only an entry in [egress] allow for exactly this address opens it")
+            .ends_with("only an allow entry in the configuration for exactly this address opens it")
     );
 }
 

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use trunkline_connect::{Authorities, EgressPolicy, OwnTls, Target, TokenSource, Transport, UrlRefused};
 use trunkline_model::event::ExtensionValue;
-use trunkline_model::{EndpointId, Event, EventType, Pattern, Tenant, Timestamp};
+use trunkline_model::{EndpointId, Event, EventType, Pattern, PerTenant, Tenant, Timestamp};
 use trunkline_sinks::{Sink, SinkFactory};
 use trunkline_store::tables::endpoint::EndpointRow;
 
@@ -129,11 +129,11 @@ impl std::fmt::Debug for Way {
 #[derive(Clone, Default)]
 pub struct Outlets {
     /// Where calls may go.
-    pub egress: EgressPolicy,
+    pub egress: PerTenant<EgressPolicy>,
     /// Makes clients with TLS of their own.
-    pub transport: Option<Arc<dyn Transport>>,
+    pub transport: Option<PerTenant<Arc<dyn Transport>>>,
     /// Opens brokers and object stores; `None` where endpoints are only looked at.
-    pub sinks: Option<Arc<SinkFactory>>,
+    pub sinks: Option<PerTenant<Arc<SinkFactory>>>,
     /// Whether kinds that lead into the hub itself may be opened.
     pub local: LocalKinds,
 }
@@ -149,7 +149,7 @@ impl std::fmt::Debug for Outlets {
 
 impl Outlets {
     /// For endpoints that are only looked at: nothing can be sent by them but to plain URLs.
-    pub fn only(egress: &EgressPolicy) -> Self {
+    pub fn only(egress: &PerTenant<EgressPolicy>) -> Self {
         Self { egress: egress.clone(), local: LocalKinds::Allowed, ..Self::default() }
     }
 }
@@ -215,7 +215,7 @@ fn access(
         if sink::is_refused(&parsed, outlets.local) {
             return Err(EndpointFault::Local);
         }
-        Way::Sink(outlets.sinks.as_ref().map(|sinks| sinks.open(&parsed)))
+        Way::Sink(outlets.sinks.as_ref().map(|sinks| sinks.of(&row.tenant).open(&parsed)))
     };
     let secrets = EndpointSecrets::from_json(&row.secrets).map_err(|_| EndpointFault::Secrets)?;
     let keys = secrets.signing_keys(settings).map_err(|_| EndpointFault::Secrets)?;
@@ -230,20 +230,23 @@ fn http_way(
     settings: &EndpointSettings,
     outlets: &Outlets,
 ) -> Result<HttpWay, EndpointFault> {
-    let target = Target::parse(&row.url, &outlets.egress)?;
+    let egress = outlets.egress.of(&row.tenant);
+    let target = Target::parse(&row.url, egress)?;
     let identity = settings.tls.as_ref().map(ClientCertificate::identity).transpose();
     let identity = identity.map_err(|_| EndpointFault::Settings)?;
     let authorities =
         settings.ca.as_deref().map(|pem| Authorities::from_pem(pem).ok_or(EndpointFault::Settings));
     let tls = OwnTls { identity, authorities: authorities.transpose()? };
     let own = match &outlets.transport {
-        Some(transport) if !tls.is_empty() => Some(transport.with_tls(&tls).ok_or(EndpointFault::Settings)?),
+        Some(transport) if !tls.is_empty() => {
+            Some(transport.of(&row.tenant).with_tls(&tls).ok_or(EndpointFault::Settings)?)
+        }
         _ => None,
     };
     let tokens = match &settings.oauth2 {
         None => None,
         Some(credentials) => {
-            let token_url = Target::parse(&credentials.token_url, &outlets.egress)?;
+            let token_url = Target::parse(&credentials.token_url, egress)?;
             Some(Arc::new(credentials.clone().into_source(token_url)))
         }
     };

@@ -356,3 +356,28 @@ fn only_endpoints_that_let_an_event_through_are_selected() {
     let selection = select(Arc::clone(&plain), &event, |_| panic!("no body"), nobody_asks);
     assert!(Arc::ptr_eq(&plain, &selection.endpoints));
 }
+
+#[test]
+fn each_tenant_has_its_own_networks() {
+    let shared = EgressPolicy::default();
+    let inside = shared.clone().with_allowed(&["10.0.0.0/8".parse().unwrap()]);
+    let egress = PerTenant::new(shared, [(Tenant::from_stored("inside"), inside)]);
+    let outlets = Outlets::only(&egress);
+    let access = |tenant: &str, oauth2: Option<&str>| {
+        let url = if oauth2.is_some() { "https://example.com/" } else { "https://10.1.2.3/hook" };
+        let settings = EndpointSettings {
+            oauth2: oauth2.map(|url| {
+                let text = format!(r#"{{"token_url":"{url}","client_id":"hub","client_secret":"s3cret"}}"#);
+                serde_json::from_str(&text).unwrap()
+            }),
+            ..EndpointSettings::default()
+        };
+        let row = EndpointRow { settings: settings.to_json(), ..row("ep_1", tenant, url, &["**"]) };
+        Endpoint::from_row(&row, &DeliveryDefaults::default(), &outlets).access.map(drop)
+    };
+    let token_url = Some("https://10.1.2.3/token");
+    assert_eq!((access("inside", None), access("inside", token_url)), (Ok(()), Ok(())));
+    for oauth2 in [None, token_url] {
+        assert!(matches!(access("outside", oauth2), Err(EndpointFault::Refused(UrlRefused::Blocked(_)))));
+    }
+}

@@ -87,7 +87,7 @@ use tokio_util::sync::CancellationToken;
 use trunkline_connect::{EgressPolicy, Transport};
 use trunkline_journal::Journal;
 use trunkline_journal::ownership::Ownership;
-use trunkline_model::{Clock, EndpointId, Event, EventType, Shard, Tenant, Timestamp};
+use trunkline_model::{Clock, EndpointId, Event, EventType, PerTenant, Shard, Tenant, Timestamp};
 use trunkline_sinks::SinkFactory;
 use trunkline_store::ReadError;
 
@@ -216,11 +216,11 @@ pub struct DispatcherOptions {
     /// Which shards this hub works on.
     pub ownership: Ownership,
     /// How requests leave.
-    pub transport: Arc<dyn Transport>,
+    pub transport: PerTenant<Arc<dyn Transport>>,
     /// Which URLs may be sent to; the transport judges addresses by its own.
-    pub egress: EgressPolicy,
+    pub egress: PerTenant<EgressPolicy>,
     /// Opens brokers and object stores, by the same policy.
-    pub sinks: Option<Arc<SinkFactory>>,
+    pub sinks: Option<PerTenant<Arc<SinkFactory>>>,
     /// Whether endpoints may lead into the hub itself.
     pub local: LocalKinds,
     /// What endpoints get that set nothing themselves.
@@ -235,12 +235,16 @@ pub struct DispatcherOptions {
 
 impl DispatcherOptions {
     /// Options with defaults for everything that has one.
-    pub fn new(journal: Journal, ownership: Ownership, transport: Arc<dyn Transport>) -> Self {
+    pub fn new(
+        journal: Journal,
+        ownership: Ownership,
+        transport: impl Into<PerTenant<Arc<dyn Transport>>>,
+    ) -> Self {
         Self {
             journal,
             ownership,
-            transport,
-            egress: EgressPolicy::default(),
+            transport: transport.into(),
+            egress: PerTenant::default(),
             sinks: None,
             local: LocalKinds::default(),
             defaults: DeliveryDefaults::default(),
@@ -331,7 +335,7 @@ impl Dispatcher {
             metrics,
         } = options;
         let clock = Arc::clone(journal.clock());
-        let outlets = Outlets { egress, transport: Some(Arc::clone(&transport)), sinks, local };
+        let outlets = Outlets { egress, transport: Some(transport.clone()), sinks, local };
         let directory = Arc::new(EndpointDirectory::new(journal.store().clone(), defaults, outlets));
         let health = Arc::new(Health::default());
         let expressions = Arc::new(ExpressionPool::default());

@@ -260,9 +260,9 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Looks a target's name up and judges its addresses, without connecting.
-    pub fn vet<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), SendError>> {
-        self.shared.lanes.attempt().transport.vet(target)
+    /// Looks a target's name up and judges its addresses as for a tenant, without connecting.
+    pub fn vet<'a>(&'a self, tenant: &Tenant, target: &'a Target) -> BoxFuture<'a, Result<(), SendError>> {
+        self.shared.lanes.attempt().transport.of(tenant).vet(target)
     }
 
     /// Where figures go.

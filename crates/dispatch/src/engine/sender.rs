@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tokio::time::Instant;
 use trunkline_connect::progress::observed;
 use trunkline_connect::{OutboundRequest, Target, TokenSource, Transport};
-use trunkline_model::{AttemptId, Clock, Event};
+use trunkline_model::{AttemptId, Clock, Event, PerTenant};
 use trunkline_sinks::SinkMessage;
 use trunkline_store::tables::delivery::AttemptOutcome;
 
@@ -47,7 +47,7 @@ pub(crate) struct Sender {
     pub(crate) expressions: Arc<ExpressionPool>,
     pub(crate) health: Arc<Health>,
     pub(crate) directory: Arc<EndpointDirectory>,
-    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) transport: PerTenant<Arc<dyn Transport>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) user_agent: Option<HeaderValue>,
     pub(crate) metrics: DispatchMetrics,
@@ -188,12 +188,13 @@ impl Sender {
         let timeout = endpoint.policy.timeout;
         match &access.way {
             Way::Http(way) => {
-                let transport = way.own.as_ref().unwrap_or(&self.transport);
+                let shared = self.transport.of(&endpoint.tenant);
+                let transport = way.own.as_ref().unwrap_or(shared);
                 let request = post(way.target.clone(), composed, timeout);
                 let Some(tokens) = &way.tokens else {
                     return Verdict::of_call(observed(transport.send(request)).await, self.clock.now());
                 };
-                self.attempt_with_token(tokens, &**transport, request).await
+                self.attempt_with_token((tokens, &**shared), &**transport, request).await
             }
             Way::Sink(Some(sink)) => {
                 let message = message(event, composed, timeout);
@@ -203,17 +204,17 @@ impl Sender {
         }
     }
 
-    /// Calls with a token. A token that the endpoint refuses may have been withdrawn: another one is fetched, once.
+    /// Calls with a token, which is fetched by a transport of its own. A token that the endpoint refuses may have been withdrawn: another one is fetched, once.
     async fn attempt_with_token(
         &self,
-        tokens: &TokenSource,
+        (tokens, to_tokens): (&TokenSource, &dyn Transport),
         transport: &dyn Transport,
         request: OutboundRequest,
     ) -> Verdict {
         let deadline = Instant::now() + request.timeout;
         let mut is_second = false;
         loop {
-            let token = match tokens.token(&*self.transport, deadline).await {
+            let token = match tokens.token(to_tokens, deadline).await {
                 Ok(token) => token,
                 Err(fault) => return Verdict::without_token(&fault),
             };

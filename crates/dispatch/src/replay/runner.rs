@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use trunkline_connect::EgressPolicy;
 use trunkline_journal::Journal;
 use trunkline_journal::ownership::Ownership;
-use trunkline_model::{DeliveryId, Pattern, Shard, Timestamp};
+use trunkline_model::{DeliveryId, Pattern, PerTenant, Shard, Timestamp};
 use trunkline_store::tables::delivery::{DeliveryRow, DeliveryState, UNJUDGED};
 use trunkline_store::tables::event::EventPlace;
 use trunkline_store::tables::replay::{
@@ -35,7 +35,7 @@ pub struct ReplayOptions {
     /// The engine of this node, told of what was made; without it, its sweep finds it before long.
     pub dispatcher: Option<Dispatcher>,
     /// Which URLs may be sent to: the engine's own policy, or the log speaks of endpoints that are in order.
-    pub egress: EgressPolicy,
+    pub egress: PerTenant<EgressPolicy>,
     /// How often it looks for jobs when there is none.
     pub look_every: Duration,
 }
@@ -43,7 +43,7 @@ pub struct ReplayOptions {
 impl ReplayOptions {
     /// Options with the usual pace.
     pub fn new(journal: Journal, ownership: Ownership, dispatcher: Option<Dispatcher>) -> Self {
-        let (egress, look_every) = (EgressPolicy::default(), Duration::from_millis(500));
+        let (egress, look_every) = (PerTenant::default(), Duration::from_millis(500));
         Self { journal, ownership, dispatcher, egress, look_every }
     }
 }

@@ -11,6 +11,7 @@
 //! listen last, so whoever connects finds everything ready. Engines stop before the leases are given back, and the store is
 //! closed last: nothing can commit after it.
 
+mod exits;
 mod figures;
 pub(crate) mod packs;
 mod seams;
@@ -19,7 +20,6 @@ mod server;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ use trunkline_api::auth::token::seed_admin;
 use trunkline_api::catalogue::EventCatalogue;
 use trunkline_api::{ApiLimits, ApiMetrics, ApiParts, ApiState, CorsOrigins, Sending};
 use trunkline_config::{DispatchSettings, Env, FlowSettings, Settings, TenantSettings};
-use trunkline_connect::{Authorities, ClientConfig, EgressPolicy, HttpClient, Transport};
+use trunkline_connect::EgressPolicy;
 use trunkline_dispatch::endpoint::{DeliveryDefaults, LocalKinds};
 use trunkline_dispatch::replay::{self, ReplayOptions};
 use trunkline_dispatch::{DispatchMetrics, Dispatcher, DispatcherOptions, EngineLimits};
@@ -47,11 +47,11 @@ use trunkline_journal::ownership::{self, Ownership, OwnershipOptions};
 use trunkline_journal::retention::{self, RetentionOptions, TenantLimits};
 use trunkline_logistics::ledger::OwnLedger;
 use trunkline_logistics::upkeep;
-use trunkline_model::{Clock, Secret, SystemClock, Tenant};
+use trunkline_model::{Clock, PerTenant, Secret, SystemClock, Tenant};
 use trunkline_packs::PackSet;
-use trunkline_sinks::{SinkContext, SinkFactory};
 use trunkline_store::Store;
 
+use self::exits::Exits;
 use self::server::Server;
 use crate::commands::migrate::open_fault;
 use crate::configuration;
@@ -155,17 +155,10 @@ fn start_engines(
     (sources, packs): (Vec<trunkline_ingest::Source>, PackSet),
     store: Store,
     clock: Arc<dyn Clock>,
-) -> anyhow::Result<(Engines, Registry, EgressPolicy)> {
+) -> anyhow::Result<(Engines, Registry, PerTenant<EgressPolicy>)> {
     let mut registry = Registry::default();
-    let egress = egress_policy(settings);
-    // The one way out, with the guard built in; made first, because it is the only part here that can fail.
-    let config = client_config(&settings.egress.ca_files)?;
-    let client = HttpClient::new(&config, egress.clone()).context("the HTTP client cannot start")?;
-    let client: Arc<dyn Transport> = Arc::new(client);
-    let extra_roots = config.extra_roots;
-    let context = SinkContext { extra_roots, ..SinkContext::new(egress.clone(), Arc::clone(&client)) };
-    let sinks = SinkFactory::new(context);
-    let sinks = Arc::new(sinks.context("connections to brokers cannot be prepared")?);
+    // Made first, because they are the only part here that can fail.
+    let Exits { egress, transport, sinks } = exits::prepare(settings)?;
     let user_agent = user_agent(&settings.dispatch)?;
     let journal = Journal::new(store.clone(), Arc::clone(&clock));
     // Leases come before engines: an engine works on what this node owns.
@@ -190,19 +183,19 @@ fn start_engines(
                 ..EngineLimits::default()
             },
             metrics: DispatchMetrics::register(&mut registry),
-            sinks: Some(Arc::clone(&sinks)),
+            sinks: Some(sinks.clone()),
             local: local_kinds(&settings.dispatch),
-            ..DispatcherOptions::new(journal.clone(), ownership.0.clone(), Arc::clone(&client))
+            ..DispatcherOptions::new(journal.clone(), ownership.0.clone(), transport.clone())
         },
         CancellationToken::new(),
     );
-    let outbound = Outbound { transport: Arc::clone(&client), policy: egress.clone() };
+    let outbound = Outbound { transport: transport.clone(), policy: egress.clone() };
     let calls = RealWorldOptions {
         user_agent,
         timeout: settings.flow.timeout,
         sinks: Some(sinks),
         processes: process_limits(&settings.flow),
-        ..RealWorldOptions::new(client, egress.clone(), Arc::clone(&clock))
+        ..RealWorldOptions::new(transport, egress.clone(), Arc::clone(&clock))
     };
     let workflows = Engine::start(
         EngineOptions {
@@ -300,7 +293,7 @@ struct Doors<'a> {
 async fn open_doors(
     doors: Doors<'_>,
     mut registry: Registry,
-    egress: EgressPolicy,
+    egress: PerTenant<EgressPolicy>,
     listener: server::Bound,
 ) -> anyhow::Result<(Server, Option<Secret>, CancellationToken)> {
     let Doors { settings, env, node, engines } = doors;
@@ -413,28 +406,6 @@ impl Engines {
         self.ingest.flush().await;
         self.store.close().await;
     }
-}
-
-/// The HTTP client's settings, with the authorities that are trusted besides the public ones.
-fn client_config(files: &[PathBuf]) -> anyhow::Result<ClientConfig> {
-    let mut config = ClientConfig::default();
-    for file in files {
-        let fault = |what: &str| {
-            Fault::new(Exit::Failed, format!("{} {what}", file.display()), "correct [egress] ca_files")
-        };
-        let text = std::fs::read_to_string(file).with_context(|| fault("cannot be read"))?;
-        let read = Authorities::from_pem(&text);
-        let read =
-            read.ok_or_else(|| fault("holds no certificates of authorities in PEM, or more than ten"))?;
-        config.extra_roots.extend_from_slice(read.certificates());
-    }
-    Ok(config)
-}
-
-/// Where outbound calls may go.
-fn egress_policy(settings: &Settings) -> EgressPolicy {
-    let policy = EgressPolicy::new(settings.egress.allow.clone());
-    if settings.dispatch.https_only { policy.with_https_only() } else { policy }
 }
 
 fn local_kinds(settings: &DispatchSettings) -> LocalKinds {

@@ -91,8 +91,8 @@ impl Deliveries for EngineSeam {
         Box::pin(async move { self.dispatcher.skip(tenant, delivery_id.as_str()).await.map_err(refused) })
     }
 
-    fn vet<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), SendError>> {
-        self.dispatcher.vet(target)
+    fn vet<'a>(&'a self, tenant: &'a Tenant, target: &'a Target) -> BoxFuture<'a, Result<(), SendError>> {
+        self.dispatcher.vet(tenant, target)
     }
 
     fn circuit(&self, endpoint_id: &EndpointId) -> Circuit {

@@ -50,7 +50,7 @@ impl Sns {
         hub.clock = Arc::new(ManualClock::starting_at(AT));
         let source = provider_source(&SourceSettings::new("source", settings().into(), vec![]));
         let transport: Arc<dyn Transport> = Arc::clone(&network) as _;
-        let outbound = Outbound { transport, policy: EgressPolicy::default() };
+        let outbound = Outbound { transport: transport.into(), policy: EgressPolicy::default().into() };
         let (store, clock) = (hub.store.clone(), hub.clock.clone());
         hub.ingest = Ingest::start(options(), vec![source], store, clock, Some(outbound));
         Self { hub, network }

@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use trunkline_connect::EgressPolicy;
 use trunkline_dispatch::endpoint::check::{check_secret, check_settings, check_url};
 use trunkline_dispatch::endpoint::{
     ClientCertificate, EndpointSecrets, EndpointSettings, SinkFields, check_sink,
 };
 use trunkline_dispatch::sign::SignatureVersion;
-use trunkline_model::{Secret, Timestamp};
+use trunkline_model::{Secret, Tenant, Timestamp};
 use trunkline_store::tables::endpoint::EndpointRow;
 
 use super::fields::{CREATE, REPLACE};
@@ -32,6 +33,7 @@ impl Draft {
     /// Reads a new endpoint.
     pub(super) fn create(
         state: &ApiState,
+        tenant: &Tenant,
         body: Value,
         portal: Option<&PortalScope>,
     ) -> Result<Self, Problem> {
@@ -54,7 +56,7 @@ impl Draft {
                 );
             }
         }
-        Self::finish(state, input, settings, secret)
+        Self::finish(state, tenant, input, settings, secret)
     }
 
     /// Reads the replacement of a stored endpoint.
@@ -79,24 +81,24 @@ impl Draft {
             let known = settings_of(before).unwrap_or_default();
             wanted.unmasked(&url, (&known, &before.url))
         };
-        Self::finish(state, input, settings, None)
+        Self::finish(state, &before.tenant, input, settings, None)
     }
 
     fn finish(
         state: &ApiState,
+        tenant: &Tenant,
         mut input: Input,
         settings: EndpointSettings,
         secret: Option<Secret>,
     ) -> Result<Self, Problem> {
-        let url = Self::read_url(state, &mut input, &settings);
+        let egress = state.egress.of(tenant);
+        let url = Self::read_url(egress, &mut input, &settings);
         if input.json("sink").is_some_and(|sink| !sink.is_object() && !sink.is_null()) {
             input.fault("sink", "wrong_type", "must be an object");
         }
-        input.add_faults(check_sink(&settings, &state.egress, state.sending.local));
+        input.add_faults(check_sink(&settings, egress, state.sending.local));
         input.add_faults(settings.tls.as_ref().map(ClientCertificate::check).unwrap_or_default());
-        input.add_faults(
-            settings.oauth2.as_ref().map(|oauth2| oauth2.check(&state.egress)).unwrap_or_default(),
-        );
+        input.add_faults(settings.oauth2.as_ref().map(|oauth2| oauth2.check(egress)).unwrap_or_default());
         if settings.oauth2.is_some() && settings.headers.has("authorization") {
             input.fault("oauth2", "conflict", "sets the header authorization, which headers has as well");
         }
@@ -113,7 +115,7 @@ impl Draft {
     }
 
     /// The URL of an endpoint that is one; what stands in its place, for people, for one that is not.
-    fn read_url(state: &ApiState, input: &mut Input, settings: &EndpointSettings) -> String {
+    fn read_url(egress: &EgressPolicy, input: &mut Input, settings: &EndpointSettings) -> String {
         let given = input.text("url").unwrap_or_default();
         if !settings.kind.is_http() {
             if !given.is_empty() {
@@ -123,7 +125,7 @@ impl Draft {
             return parsed.map(|parsed| parsed.address()).unwrap_or_default();
         }
         if !given.is_empty() {
-            input.add_faults(check_url(&given, &state.egress));
+            input.add_faults(check_url(&given, egress));
         } else if !input.has_fault("url") {
             input.fault("url", "required", "is missing");
         }

@@ -178,9 +178,9 @@ async fn create(
     if permit.portal.as_ref().is_some_and(|portal| portal.listed().is_some()) {
         return Err(portal::refused("create endpoints: it is for some that are there"));
     }
-    let draft = Draft::create(&state, body.required()?, permit.portal.as_ref())?;
+    let draft = Draft::create(&state, &permit.tenant, body.required()?, permit.portal.as_ref())?;
     check_number(&state, &permit).await?;
-    let warnings = vet(&state, &draft, None).await?;
+    let warnings = vet(&state, &permit.tenant, &draft, None).await?;
     let now = state.now();
     let (secrets, made) = draft.secrets(now);
     let row = EndpointRow {
@@ -215,6 +215,7 @@ async fn check_number(state: &ApiState, permit: &Permit<grants::EndpointsWrite>)
 /// that would be found out only when nothing arrives; one that is not known is a warning, since it may be tomorrow.
 async fn vet(
     state: &ApiState,
+    tenant: &Tenant,
     draft: &Draft,
     before: Option<&EndpointRow>,
 ) -> Result<Vec<WebhookWarning>, Problem> {
@@ -228,8 +229,8 @@ async fn vet(
         [("/url", url, before.map(|row| &*row.url)), ("/oauth2/token_url", token_url, known_token_url)]
     {
         let Some(url) = url.filter(|url| Some(*url) != known) else { continue };
-        let Ok(target) = Target::parse(url, &state.egress) else { continue };
-        match tokio::time::timeout(VET_WITHIN, state.deliveries.vet(&target)).await {
+        let Ok(target) = Target::parse(url, state.egress.of(tenant)) else { continue };
+        match tokio::time::timeout(VET_WITHIN, state.deliveries.vet(tenant, &target)).await {
             Ok(Ok(())) => {}
             Ok(Err(SendError::Blocked(blocked))) => {
                 faults.push(FieldError::new(pointer, "blocked", blocked.to_string()));
@@ -364,7 +365,7 @@ async fn replace(
     let before = find(&state, &permit.tenant, &id).await?;
     let draft = Draft::replace(&state, body, &before, permit.portal.as_ref())?;
     check_version(&headers, before.version)?;
-    let warnings = vet(&state, &draft, Some(&before)).await?;
+    let warnings = vet(&state, &permit.tenant, &draft, Some(&before)).await?;
     let row = next_version(&state, before);
     // Secrets that cannot be read any more are made anew.
     let secrets = EndpointSecrets::from_json(&row.secrets).unwrap_or_default();

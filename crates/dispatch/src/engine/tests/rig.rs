@@ -196,7 +196,7 @@ impl Rig {
             SinkContext::new(EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]), Arc::clone(&transport));
         let options = DispatcherOptions {
             limits,
-            sinks: Some(Arc::new(SinkFactory::new(context).unwrap())),
+            sinks: Some(Arc::new(SinkFactory::new(context).unwrap()).into()),
             ..DispatcherOptions::new(self.journal.clone(), self.ownership.clone(), transport)
         };
         Dispatcher::start(options, CancellationToken::new())

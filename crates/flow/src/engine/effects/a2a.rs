@@ -39,7 +39,8 @@ pub(super) async fn make(world: &RealWorld, effect: &EffectCall, call: &A2aCall)
         }
         (None, None) => return Err(wrong("the call names no agent")),
     };
-    let target = Target::parse(&url, &world.options.egress).map_err(|refused| wrong(refused.to_string()))?;
+    let target = Target::parse(&url, world.options.egress.of(&effect.tenant))
+        .map_err(|refused| wrong(refused.to_string()))?;
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

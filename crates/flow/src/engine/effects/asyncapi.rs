@@ -88,7 +88,7 @@ pub(super) async fn make(
         wrong(format!("the channel cannot be reached: {}", faults.join("; ")))
     })?;
     let sinks = world.options.sinks.as_ref().ok_or_else(|| wrong("no brokers can be reached"))?;
-    let sent = sinks.open(&settings).send(message(world, effect, call)?).await;
+    let sent = sinks.of(&effect.tenant).open(&settings).send(message(world, effect, call)?).await;
     sent.map(|_| Value::Null)
         .map_err(|error| Failure::standard(StandardError::Communication, error.to_string()))
 }

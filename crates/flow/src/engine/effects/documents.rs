@@ -110,7 +110,7 @@ impl RealWorld {
     }
 
     async fn fetch(&self, tenant: &Tenant, hidden: &Hidden, resource: &Resource) -> Result<String, Failure> {
-        let target = Target::parse(&resource.url, &self.options.egress)
+        let target = Target::parse(&resource.url, self.options.egress.of(tenant))
             .map_err(|refused| wrong(format!("the document's address: {refused}")))?;
         let mut headers = HeaderMap::new();
         headers.insert(

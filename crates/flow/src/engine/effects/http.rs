@@ -37,8 +37,8 @@ fn request(world: &RealWorld, effect: &EffectCall, call: &HttpCall) -> Result<Ou
             });
         }
     }
-    let target =
-        Target::from_url(&url, &world.options.egress).map_err(|refused| wrong(refused.to_string()))?;
+    let target = Target::from_url(&url, world.options.egress.of(&effect.tenant))
+        .map_err(|refused| wrong(refused.to_string()))?;
     let method = Method::from_bytes(call.method.as_bytes()).map_err(|_| wrong("the method is no token"))?;
     let mut headers = HeaderMap::new();
     for (name, value) in &call.headers {

@@ -52,8 +52,8 @@ struct Session<'a> {
 
 /// Calls a method.
 pub(super) async fn make(world: &RealWorld, effect: &EffectCall, call: &McpCall) -> Result<Value, Failure> {
-    let target =
-        Target::parse(&call.url, &world.options.egress).map_err(|refused| wrong(refused.to_string()))?;
+    let target = Target::parse(&call.url, world.options.egress.of(&effect.tenant))
+        .map_err(|refused| wrong(refused.to_string()))?;
     let mut headers = HeaderMap::new();
     for (name, value) in &call.headers {
         let name = HeaderName::from_bytes(name.as_bytes())

@@ -54,8 +54,9 @@ impl Tokens {
             Arc::clone(known.entry(fingerprint(tenant, policy)).or_default())
         };
         cell.get_or_try_init(async || {
-            let url = token_endpoint(world, policy).await?;
-            let target = Target::parse(&url, &world.options.egress).map_err(|it| wrong(it.to_string()))?;
+            let url = token_endpoint(world, tenant, policy).await?;
+            let target =
+                Target::parse(&url, world.options.egress.of(tenant)).map_err(|it| wrong(it.to_string()))?;
             let request = Request::new(policy, url, Arc::clone(&world.options.clock))?;
             Ok(Arc::new(TokenSource::new(target, move || request.make())))
         })
@@ -98,19 +99,24 @@ fn fingerprint(tenant: &Tenant, policy: &TokenPolicy) -> [u8; 32] {
     hash.finish().as_ref().try_into().expect("invariant: SHA-256 has 32 bytes")
 }
 
-async fn token_endpoint(world: &RealWorld, policy: &TokenPolicy) -> Result<String, Failure> {
+async fn token_endpoint(world: &RealWorld, tenant: &Tenant, policy: &TokenPolicy) -> Result<String, Failure> {
     let authority = policy.authority.trim_end_matches('/');
     match &policy.endpoints {
         Endpoints::Path(path) if path.contains("://") => Ok(path.clone()),
         Endpoints::Path(path) => Ok(format!("{authority}/{}", path.trim_start_matches('/'))),
-        Endpoints::Discovered => discover(world, authority, &policy.issuers).await,
+        Endpoints::Discovered => discover(world, tenant, authority, &policy.issuers).await,
     }
 }
 
 /// Reads the discovery document (OpenID Connect Discovery 1.0, 4).
-async fn discover(world: &RealWorld, authority: &str, issuers: &[String]) -> Result<String, Failure> {
+async fn discover(
+    world: &RealWorld,
+    tenant: &Tenant,
+    authority: &str,
+    issuers: &[String],
+) -> Result<String, Failure> {
     let url = format!("{authority}/.well-known/openid-configuration");
-    let target = Target::parse(&url, &world.options.egress).map_err(|it| wrong(it.to_string()))?;
+    let target = Target::parse(&url, world.options.egress.of(tenant)).map_err(|it| wrong(it.to_string()))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     let request = OutboundRequest {
@@ -121,7 +127,7 @@ async fn discover(world: &RealWorld, authority: &str, issuers: &[String]) -> Res
         timeout: world.options.timeout.min(Duration::from_secs(10)),
         response_limit_bytes: MAX_DISCOVERY,
     };
-    let answer = world.options.transport.send(request).await.map_err(|error| not_sent(&error))?;
+    let answer = world.options.transport.of(tenant).send(request).await.map_err(|error| not_sent(&error))?;
     let fault = |what: &str| {
         Failure::standard(StandardError::Authentication, format!("the discovery document {what}"))
     };

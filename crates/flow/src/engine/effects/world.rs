@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use serde_json::Value;
 use tokio::time::Instant;
 use trunkline_connect::{EgressPolicy, OutboundRequest, OutboundResponse, SendError, Transport};
-use trunkline_model::{Clock, Tenant};
+use trunkline_model::{Clock, PerTenant, Tenant};
 use trunkline_sinks::SinkFactory;
 
 use super::documents::Documents;
@@ -27,9 +27,9 @@ const MAX_KEPT_DOCUMENT: usize = 256 << 10;
 #[derive(Clone)]
 pub struct RealWorldOptions {
     /// How requests leave.
-    pub transport: Arc<dyn Transport>,
+    pub transport: PerTenant<Arc<dyn Transport>>,
     /// Which URLs may be called; the transport judges addresses by its own.
-    pub egress: EgressPolicy,
+    pub egress: PerTenant<EgressPolicy>,
     /// The time, for assertions that have one.
     pub clock: Arc<dyn Clock>,
     /// For a whole call. Default 30 s.
@@ -39,17 +39,21 @@ pub struct RealWorldOptions {
     /// Value of the `User-Agent` header.
     pub user_agent: Option<HeaderValue>,
     /// How brokers are reached; messages go to none without it.
-    pub sinks: Option<Arc<SinkFactory>>,
+    pub sinks: Option<PerTenant<Arc<SinkFactory>>>,
     /// What processes may use; none are started without it.
     pub processes: Option<ProcessLimits>,
 }
 
 impl RealWorldOptions {
     /// Options with defaults for everything that has one.
-    pub fn new(transport: Arc<dyn Transport>, egress: EgressPolicy, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        transport: impl Into<PerTenant<Arc<dyn Transport>>>,
+        egress: impl Into<PerTenant<EgressPolicy>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
-            transport,
-            egress,
+            transport: transport.into(),
+            egress: egress.into(),
             clock,
             timeout: Duration::from_secs(30),
             response_limit_bytes: 4 << 20,
@@ -147,7 +151,7 @@ impl RealWorld {
     ) -> Result<OutboundResponse, Failure> {
         match caller.login {
             None => {}
-            Some(Login::Digest(user)) => return self.send_digest(request, user).await,
+            Some(Login::Digest(user)) => return self.send_digest(request, user, caller.tenant).await,
             Some(Login::Token(policy)) => return self.send_with_token(request, policy, caller).await,
             Some(login) => {
                 if let Some(value) = login.header() {
@@ -155,11 +159,11 @@ impl RealWorld {
                 }
             }
         }
-        self.transmit(request).await
+        self.transmit(request, caller.tenant).await
     }
 
-    async fn transmit(&self, request: OutboundRequest) -> Result<OutboundResponse, Failure> {
-        self.options.transport.send(request).await.map_err(|error| not_sent(&error))
+    async fn transmit(&self, request: OutboundRequest, tenant: &Tenant) -> Result<OutboundResponse, Failure> {
+        self.options.transport.of(tenant).send(request).await.map_err(|error| not_sent(&error))
     }
 
     /// Asks once without proof to learn what is to be proved.
@@ -167,9 +171,10 @@ impl RealWorld {
         &self,
         request: OutboundRequest,
         user: &super::UserPassword,
+        tenant: &Tenant,
     ) -> Result<OutboundResponse, Failure> {
         let deadline = Instant::now() + request.timeout;
-        let answer = self.transmit(request.clone()).await?;
+        let answer = self.transmit(request.clone(), tenant).await?;
         let challenges = answer.headers.get_all(WWW_AUTHENTICATE);
         let challenges = challenges.iter().filter_map(|value| value.to_str().ok());
         let Some(challenge) = digest::strongest(challenges).filter(|_| answer.status.as_u16() == 401) else {
@@ -181,7 +186,7 @@ impl RealWorld {
         let proof = challenge.answer(user, request.method.as_str(), path, &nonce);
         request.headers.insert(AUTHORIZATION, sensitive(&proof)?);
         request.timeout = deadline.saturating_duration_since(Instant::now());
-        self.transmit(request).await
+        self.transmit(request, tenant).await
     }
 
     /// A token that is refused may have been withdrawn: another one is fetched, once.
@@ -196,7 +201,7 @@ impl RealWorld {
         let mut is_second = false;
         loop {
             let token = source
-                .token(&*self.options.transport, deadline)
+                .token(&**self.options.transport.of(caller.tenant), deadline)
                 .await
                 .map_err(|fault| Failure::standard(StandardError::Authentication, fault.to_string()))?;
             if let Some(text) = token.header().to_str().ok().and_then(|text| text.strip_prefix("Bearer ")) {
@@ -205,7 +210,7 @@ impl RealWorld {
             let mut request = request.clone();
             request.headers.insert(AUTHORIZATION, token.header().clone());
             request.timeout = deadline.saturating_duration_since(Instant::now());
-            let answer = self.transmit(request).await?;
+            let answer = self.transmit(request, caller.tenant).await?;
             let is_refused = answer.status.as_u16() == 401;
             if is_refused {
                 source.refused(&token).await;
