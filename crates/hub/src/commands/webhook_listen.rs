@@ -2,17 +2,19 @@
 //!
 //! Follows events through the API like `event tail --follow`, so the hub needs no way to reach this machine and keeps
 //! nothing of it. Each event is posted once, with an answer printed; a receiver that fails can be sent the event again
-//! with `event replay`, or by emitting it.
+//! with `event replay`, or by emitting it. Id and body are those of a delivery; an event that cannot be posted is reported,
+//! and the next one follows.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 use tokio::signal::ctrl_c;
-use trunkline_connect::{HttpClient, OutboundRequest, SendError, Target};
-use trunkline_model::{Clock as _, Secret, SystemClock};
+use trunkline_connect::{HttpClient, OutboundRequest, Target};
+use trunkline_dispatch::endpoint::WebhookFormat;
+use trunkline_dispatch::sign;
+use trunkline_model::{Clock as _, Event, Secret, SystemClock, Tenant, cloudevents};
 
 use super::event::tail::{fits, pattern};
 use super::event::text;
@@ -48,7 +50,7 @@ pub async fn run(args: &ListenArgs, terminal: &Terminal) -> anyhow::Result<Exit>
         }
         for event in follower.poll().await? {
             if patterns.iter().any(|pattern| fits(pattern, &event)) {
-                receiver.forward(&event, args, terminal).await?;
+                receiver.forward(&event, args, terminal).await;
             }
         }
     }
@@ -62,36 +64,38 @@ struct Receiver {
 }
 
 impl Receiver {
-    async fn forward(&self, event: &Value, args: &ListenArgs, terminal: &Terminal) -> anyhow::Result<()> {
-        let request = self.request(event)?;
+    async fn forward(&self, event: &Value, args: &ListenArgs, terminal: &Terminal) {
         let started = Instant::now();
-        let outcome = self.http.send(request).await.map(|response| response.status.as_u16());
+        let outcome = self.post(event).await;
         let took = started.elapsed();
         let latency_ms = took.as_secs_f64() * 1000.0;
         if args.remote.json {
             let mut row = json!({ "id": event["id"], "type": event["type"], "latency_ms": latency_ms });
             match outcome {
                 Ok(status) => row["status"] = json!(status),
-                Err(error) => row["error"] = json!(error.to_string()),
+                Err(error) => row["error"] = json!(format!("{error:#}")),
             }
             terminal.line(row);
-            return Ok(());
+            return;
         }
         let (kind, id) = (cell(text(event, "type"), Tone::Strong), cell(text(event, "id"), Tone::Name));
         terminal.line(format_args!("{}  {latency_ms:>7.1} ms  {kind}  {id}", verdict(&outcome)));
-        Ok(())
     }
 
-    fn request(&self, event: &Value) -> anyhow::Result<OutboundRequest> {
-        let id = text(event, "id");
-        let body =
-            json!({ "type": event["type"], "timestamp": event["time"], "data": event["data"] }).to_string();
+    async fn post(&self, event: &Value) -> anyhow::Result<u16> {
+        let request = self.request(&read(event)?)?;
+        Ok(self.http.send(request).await?.status.as_u16())
+    }
+
+    /// The call that an endpoint would get.
+    fn request(&self, event: &Event) -> anyhow::Result<OutboundRequest> {
+        let (id, body) = (sign::webhook_id(event), sign::body(event, WebhookFormat::Standard));
         let now = SystemClock.now().as_secs();
         let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let signature = signature::header(&self.secret, id, now, body.as_bytes())?;
+        headers.insert(header::CONTENT_TYPE, sign::content_type(WebhookFormat::Standard));
+        let signature = signature::header(&self.secret, &id, now, &body)?;
         let values = [
-            ("webhook-id", id.to_owned()),
+            ("webhook-id", id.into_owned()),
             ("webhook-timestamp", now.to_string()),
             ("webhook-signature", signature),
         ];
@@ -102,17 +106,25 @@ impl Receiver {
             method: Method::POST,
             target: self.target.clone(),
             headers,
-            body: Bytes::from(body),
+            body,
             timeout: TIMEOUT,
             response_limit_bytes: 0,
         })
     }
 }
 
-fn verdict(outcome: &Result<u16, SendError>) -> String {
+/// An event as the API shows it.
+fn read(event: &Value) -> anyhow::Result<Event> {
+    let tenant = Tenant::from_stored(text(event, "tenant"));
+    let defaults = cloudevents::Defaults { tenant: &tenant, now: SystemClock.now() };
+    let read = cloudevents::parse_structured(event.to_string().as_bytes(), &defaults);
+    read.ok().context("the hub shows the event in an unknown shape")
+}
+
+fn verdict(outcome: &anyhow::Result<u16>) -> String {
     match outcome {
         Ok(status @ 200..=299) => cell(status, Tone::Good).to_string(),
         Ok(status) => cell(status, Tone::Warn).to_string(),
-        Err(error) => cell(error, Tone::Bad).to_string(),
+        Err(error) => cell(format!("{error:#}"), Tone::Bad).to_string(),
     }
 }
