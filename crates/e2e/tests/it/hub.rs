@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 use trunkline_connect::{ClientConfig, EgressPolicy, HttpClient, OutboundRequest, Target};
+use trunkline_testkit::TestDatabase;
 
 /// The signing secret of the source `load`.
 pub(crate) const SOURCE_SECRET: &str = "whsec_ZTJlLXRlc3RzLW9mLXRydW5rbGluZS0zMi1ieXRlcyE=";
@@ -18,11 +19,17 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// The admin token of every hub under test.
 pub(crate) const ADMIN_TOKEN: &str = "tlk_e2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2ee2e0";
 
+/// What the receivers of tests need to be open.
+const LOOPBACK: &str = "\"127.0.0.0/8\"";
+
 /// How and where hubs run; several may share it.
 pub(crate) struct Site {
     folder: tempfile::TempDir,
     store_url: String,
+    /// Networks that are open to all tenants.
+    egress: &'static str,
     more: String,
+    database: Option<TestDatabase>,
 }
 
 impl Site {
@@ -30,12 +37,19 @@ impl Site {
     pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store_url = format!("sqlite://{}/trunkline.db", folder.path().display());
-        Self { folder, store_url, more: String::new() }
+        Self { folder, store_url, egress: LOOPBACK, more: String::new(), database: None }
     }
 
     /// A site on any store.
     pub(crate) fn on(store_url: &str) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), store_url: store_url.to_owned(), more: String::new() }
+        Self { store_url: store_url.to_owned(), ..Self::sqlite() }
+    }
+
+    /// A site on a PostgreSQL database of its own; nothing where there is no server and none is required.
+    pub(crate) async fn postgres() -> Option<Self> {
+        let database = TestDatabase::create().await?;
+        let store_url = database.url();
+        Some(Self { store_url, database: Some(database), ..Self::sqlite() })
     }
 
     /// The same with more sections of configuration.
@@ -43,18 +57,34 @@ impl Site {
         Self { more: more.to_owned(), ..self }
     }
 
+    /// The same without a network that is open to all tenants.
+    pub(crate) fn with_nothing_open(self) -> Self {
+        Self { egress: "", ..self }
+    }
+
+    /// The PostgreSQL database, where the store is one.
+    pub(crate) fn database(&self) -> Option<&TestDatabase> {
+        self.database.as_ref()
+    }
+
+    /// A folder that is gone with the site. A SQLite store is in it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The store's URL.
     pub(crate) fn store_url(&self) -> &str {
         &self.store_url
     }
 
-    fn config(&self) -> PathBuf {
+    /// Writes the configuration; gives where it is.
+    pub(crate) fn config(&self) -> PathBuf {
         let path = self.folder.path().join("trunkline.toml");
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nlog_level = \"warn\"\n\
-             [store]\nurl = \"{}\"\n[egress]\nallow = [\"127.0.0.0/8\"]\n\
+             [store]\nurl = \"{}\"\n[egress]\nallow = [{}]\n\
              [[sources]]\nname = \"load\"\nscheme = \"standard-webhooks\"\nsecret = \"env:LOAD_SECRET\"\n{}",
-            self.store_url, self.more
+            self.store_url, self.egress, self.more
         );
         std::fs::write(&path, text).unwrap();
         path
@@ -62,7 +92,12 @@ impl Site {
 
     /// Starts a hub and waits until it is ready.
     pub(crate) fn start(&self) -> Hub {
-        Hub::start(&self.config())
+        self.start_with(&[])
+    }
+
+    /// The same with more variables in its environment.
+    pub(crate) fn start_with(&self, environment: &[(&str, &str)]) -> Hub {
+        Hub::start(&self.config(), environment)
     }
 }
 
@@ -106,7 +141,7 @@ pub(crate) fn client() -> HttpClient {
 }
 
 impl Hub {
-    fn start(config: &Path) -> Self {
+    fn start(config: &Path, environment: &[(&str, &str)]) -> Self {
         let began = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_trunkline-under-test"))
             .args(["serve", "--config"])
@@ -114,6 +149,7 @@ impl Hub {
             .env("TRUNKLINE_ADMIN_TOKEN", ADMIN_TOKEN)
             .env("LOAD_SECRET", SOURCE_SECRET)
             .env("NO_COLOR", "1")
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -164,10 +200,20 @@ impl Hub {
     }
 
     /// Asks the process to stop and gives its exit code and how long it took.
-    pub(crate) fn terminate(mut self) -> (Option<i32>, Duration) {
+    pub(crate) fn terminate(self) -> (Option<i32>, Duration) {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    /// Sends the process a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for the end of the process; gives its exit code and how long that took.
+    pub(crate) fn wait(mut self) -> (Option<i32>, Duration) {
         let began = Instant::now();
-        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
-        assert!(sent.success());
         let status = self.child.wait().unwrap();
         (status.code(), began.elapsed())
     }

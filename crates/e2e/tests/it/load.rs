@@ -35,12 +35,19 @@ pub(crate) fn body(message: &str) -> Bytes {
 
 /// Sends one signed webhook; gives the status and the request id, or nothing when no answer came.
 pub(crate) async fn send(client: &HttpClient, url: &str, message: &str) -> Option<(u16, String)> {
-    let body = body(message);
+    send_to(client, &format!("{url}/in/load"), SOURCE_SECRET, message, body(message)).await
+}
+
+/// The same to any source, with any body.
+pub(crate) async fn send_to(
+    client: &HttpClient,
+    url: &str,
+    secret: &str,
+    message: &str,
+    body: Bytes,
+) -> Option<(u16, String)> {
     let timestamp = SystemClock.now().as_secs();
-    let key = hmac::Key::new(
-        hmac::HMAC_SHA256,
-        &BASE64.decode(SOURCE_SECRET.trim_start_matches("whsec_")).unwrap(),
-    );
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &BASE64.decode(secret.trim_start_matches("whsec_")).unwrap());
     let signed = [format!("{message}.{timestamp}.").as_bytes(), &body].concat();
     let signature = format!("v1,{}", BASE64.encode(hmac::sign(&key, &signed)));
     let mut headers = HeaderMap::new();
@@ -51,7 +58,7 @@ pub(crate) async fn send(client: &HttpClient, url: &str, message: &str) -> Optio
     let policy = EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]);
     let request = OutboundRequest {
         method: Method::POST,
-        target: Target::parse(&format!("{url}/in/load"), &policy).unwrap(),
+        target: Target::parse(url, &policy).unwrap(),
         headers,
         body,
         timeout: Duration::from_secs(10),

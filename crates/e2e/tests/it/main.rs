@@ -8,6 +8,7 @@
     reason = "tests say what they found and fail where they stand"
 )]
 
+mod cli;
 mod disk_full;
 mod fail_over;
 mod hub;
@@ -21,4 +22,5 @@ mod receiver_faults;
 mod reconciliation;
 mod shutdown;
 mod store_blips;
+mod stores;
 mod webhooks;

@@ -32,9 +32,13 @@ pub(crate) enum Manners {
 /// Longer than any endpoint's timeout here.
 const NO_ANSWER: Duration = Duration::from_secs(20);
 
+/// Says what is answered to a body.
+type Judge = Box<dyn Fn(&serde_json::Value) -> StatusCode + Send>;
+
 #[derive(Default)]
 struct State {
     manners: Manners,
+    judge: Option<Judge>,
     n_attempts: u64,
     /// Bodies in the order in which they were taken for the first time.
     order: Vec<Bytes>,
@@ -83,6 +87,16 @@ impl Receiver {
         self.state.lock().unwrap().key = Some(hmac::Key::new(hmac::HMAC_SHA256, &bytes));
     }
 
+    /// Answers each body as `judge` says from now on. What is not answered 2xx counts as not received.
+    pub(crate) fn answer(&self, judge: impl Fn(&serde_json::Value) -> StatusCode + Send + 'static) {
+        self.state.lock().unwrap().judge = Some(Box::new(judge));
+    }
+
+    /// How many attempts came in, whatever was answered.
+    pub(crate) fn n_attempts(&self) -> u64 {
+        self.state.lock().unwrap().n_attempts
+    }
+
     /// Everything received so far, by webhook-id.
     pub(crate) fn received(&self) -> HashMap<String, Received> {
         let state = self.state.lock().unwrap();
@@ -123,7 +137,7 @@ impl State {
             self.faults.push(format!("{id}: the signature does not verify"));
         }
         self.n_attempts += 1;
-        if let Some(status) = self.mood() {
+        if let Some(status) = self.refusal(body).or_else(|| self.mood()) {
             return status;
         }
         if !self.by_id.contains_key(&id) {
@@ -135,6 +149,13 @@ impl State {
             self.faults.push(format!("{id}: another body on a later attempt"));
         }
         StatusCode::OK
+    }
+
+    /// What is answered to this body when it is not taken.
+    fn refusal(&self, body: &Bytes) -> Option<StatusCode> {
+        let judge = self.judge.as_ref()?;
+        let status = judge(&serde_json::from_slice(body).unwrap_or_default());
+        (!status.is_success()).then_some(status)
     }
 
     /// What is answered to this attempt when it is not taken; differs from one to the next without a random number.
