@@ -1,7 +1,8 @@
 //! Makes the tree of a journey from its facts. Pure.
 //!
-//! An event stands below the event that caused it, else below the call it came from, else at the top. Producers choose
-//! causes freely, so a cause may be missing, be the event itself, or go round in a circle: such an event stands at the top.
+//! An event stands below the event or the workflow that caused it, else below the call it came from, else at the top; so
+//! does a workflow. Producers choose causes freely, so a cause may be missing, be the event itself, or go round in a circle:
+//! such an event stands at the top.
 
 use std::collections::HashMap;
 
@@ -9,16 +10,43 @@ use trunkline_dispatch::outcome::ConnectionTiming;
 use trunkline_model::{EventRecord, InboundId, Timestamp};
 use trunkline_store::tables::delivery::{AttemptOutcome, AttemptRow, DeliveryRow};
 use trunkline_store::tables::inbound::InboundRow;
+use trunkline_store::tables::workflow::instance::InstanceRow;
 
 use super::{Facts, Journey, Node, NodeKind};
 
 /// How deep events nest; what is deeper stands beside. Each level is two of JSON, whose readers often stop at 128.
 const MAX_DEPTH: usize = 40;
 
+/// What can cause something else.
+enum Cause<'a> {
+    Event(&'a EventRecord),
+    Workflow(&'a InstanceRow),
+}
+
+impl Cause<'_> {
+    fn id(&self) -> &str {
+        match self {
+            Self::Event(event) => event.event.id.as_str(),
+            Self::Workflow(workflow) => workflow.id.as_str(),
+        }
+    }
+
+    /// The id of its own cause.
+    fn cause(&self) -> Option<&str> {
+        match self {
+            Self::Event(event) => event.event.causationid.as_deref(),
+            Self::Workflow(workflow) => workflow.causation_id.as_deref(),
+        }
+    }
+}
+
 /// Makes the tree. Offsets count from the earliest thing that happened.
 pub fn build(facts: &Facts) -> Journey {
-    let parents = parents(&facts.events);
-    let mut children: Vec<Vec<Node>> = facts.events.iter().map(|_| Vec::new()).collect();
+    let causes: Vec<Cause<'_>> =
+        (facts.events.iter().map(Cause::Event)).chain(facts.workflows.iter().map(Cause::Workflow)).collect();
+    let parents = parents(&causes);
+    let mut children: Vec<Vec<Node>> = causes.iter().map(|_| Vec::new()).collect();
+    // Events come first among the causes, so that an event has the same place in both.
     let by_place: HashMap<(i64, i64), usize> =
         facts.events.iter().enumerate().map(|(index, event)| ((event.shard, event.seq), index)).collect();
     let mut nodes = Vec::new();
@@ -30,15 +58,17 @@ pub fn build(facts: &Facts) -> Journey {
         }
     }
     // Deepest first, so that a node is complete before it is hung below its cause.
-    let mut order: Vec<usize> = (0..facts.events.len()).collect();
+    let mut order: Vec<usize> = (0..causes.len()).collect();
     order.sort_by_key(|index| std::cmp::Reverse(depth(&parents, *index)));
     let mut requests: HashMap<&str, &InboundRow> =
         facts.requests.iter().map(|request| (request.id.as_str(), request)).collect();
     for index in order {
         let mut below = std::mem::take(&mut children[index]);
         sort(&mut below);
-        let event = &facts.events[index];
-        let node = with_request(event, event_node(event, below), &mut requests);
+        let node = match causes[index] {
+            Cause::Event(event) => with_request(event, event_node(event, below), &mut requests),
+            Cause::Workflow(workflow) => workflow_node(workflow, below),
+        };
         match parents[index] {
             Some(parent) => children[parent].push(node),
             None => nodes.push(node),
@@ -54,14 +84,13 @@ fn sort(nodes: &mut [Node]) {
     nodes.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
 }
 
-/// The index of each event's cause, without circles and not too deep.
-fn parents(events: &[EventRecord]) -> Vec<Option<usize>> {
+/// The index of each one's cause, without circles and not too deep.
+fn parents(causes: &[Cause<'_>]) -> Vec<Option<usize>> {
     let by_id: HashMap<&str, usize> =
-        events.iter().enumerate().map(|(index, event)| (event.event.id.as_str(), index)).collect();
-    let mut parents: Vec<Option<usize>> = vec![None; events.len()];
-    for (index, event) in events.iter().enumerate() {
-        let cause = event.event.causationid.as_deref().and_then(|id| by_id.get(id)).copied();
-        let Some(mut cause) = cause else { continue };
+        causes.iter().enumerate().map(|(index, cause)| (cause.id(), index)).collect();
+    let mut parents: Vec<Option<usize>> = vec![None; causes.len()];
+    for (index, one) in causes.iter().enumerate() {
+        let Some(mut cause) = one.cause().and_then(|id| by_id.get(id)).copied() else { continue };
         let ancestors = ancestors(&parents, cause);
         if cause == index || ancestors.contains(&index) {
             continue;
@@ -81,7 +110,7 @@ fn parents(events: &[EventRecord]) -> Vec<Option<usize>> {
     parents
 }
 
-/// The causes above an event, the nearest first.
+/// The causes above one, the nearest first.
 fn ancestors(parents: &[Option<usize>], index: usize) -> Vec<usize> {
     std::iter::successors(parents[index], |above| parents[*above]).collect()
 }
@@ -129,6 +158,15 @@ fn event_node(record: &EventRecord, children: Vec<Node>) -> Node {
         ("stored", summary),
         children,
     )
+}
+
+fn workflow_node(workflow: &InstanceRow, children: Vec<Node>) -> Node {
+    let summary = format!("{}/{} {}", workflow.namespace, workflow.name, workflow.version);
+    let state = (workflow.phase.status().as_str(), summary);
+    let id = workflow.id.as_str().to_owned();
+    let mut node = Node::new(NodeKind::Workflow, id, workflow.created_at, state, children);
+    node.duration_ms = workflow.finished_at.map(|end| millis(workflow.created_at, end));
+    node
 }
 
 fn delivery_node(delivery: &DeliveryRow, attempts: &[AttemptRow]) -> Node {

@@ -1,11 +1,12 @@
-//! The journey of an event: which call it came from, what followed from it, where it was delivered, and what each try
-//! came to, in order and with times.
+//! The journey of an event: which call it came from, what followed from it, workflows among it, where it was delivered, and
+//! what each try came to, in order and with times.
 //!
 //! [`read_journey`] gathers the facts from the store, [`build`] makes the tree of them and does nothing else, [`render`]
 //! draws it for a terminal. The API answers the tree as JSON; the command line draws it.
 //!
-//! A journey is named after its first event (`correlationid`). Bounds: [`MAX_EVENTS`] events and [`MAX_DELIVERIES`]
-//! deliveries, then `truncated` is true; nesting is capped so that every JSON reader can take it.
+//! A journey is named after its first event (`correlationid`). Bounds: [`MAX_EVENTS`] events, [`MAX_WORKFLOWS`] workflows
+//! and [`MAX_DELIVERIES`] deliveries, then `truncated` is true; nesting is capped so that every JSON reader can take it.
+//! A workflow is shown when an event of the journey came of it.
 
 mod build;
 mod read;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use trunkline_model::{EventRecord, Timestamp};
 use trunkline_store::tables::delivery::{AttemptRow, DeliveryRow};
 use trunkline_store::tables::inbound::InboundRow;
+use trunkline_store::tables::workflow::instance::InstanceRow;
 use utoipa::ToSchema;
 
 pub use build::build;
@@ -25,6 +27,8 @@ pub use render::{Part, plain, render};
 
 /// The most events of one journey that are shown.
 pub const MAX_EVENTS: usize = 500;
+/// The most workflows of one journey that are shown.
+pub const MAX_WORKFLOWS: usize = 100;
 /// The most deliveries of one journey that are shown.
 pub const MAX_DELIVERIES: usize = 1000;
 
@@ -37,6 +41,8 @@ pub struct Facts {
     pub requests: Vec<InboundRow>,
     /// Every event, oldest first.
     pub events: Vec<EventRecord>,
+    /// Workflows that events came of.
+    pub workflows: Vec<InstanceRow>,
     /// Every delivery with its attempts, oldest first.
     pub deliveries: Vec<(DeliveryRow, Vec<AttemptRow>)>,
     /// Whether there was more than is shown.
@@ -66,7 +72,7 @@ pub struct Journey {
 pub struct Node {
     /// What kind of thing.
     pub kind: NodeKind,
-    /// The id of the call, event, delivery or attempt.
+    /// The id of the call, event, workflow, delivery or attempt.
     pub id: String,
     /// When it happened or began.
     #[schema(value_type = String, format = DateTime)]
@@ -78,7 +84,7 @@ pub struct Node {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = f64)]
     pub duration_ms: Option<f64>,
-    /// A call's verdict, `stored`, a delivery's state, `succeeded` or `failed`.
+    /// A call's verdict, `stored`, a workflow's status, a delivery's state, `succeeded` or `failed`.
     pub state: String,
     /// In words, for people.
     pub summary: String,
@@ -95,6 +101,8 @@ pub enum NodeKind {
     Request,
     /// An event in the journal.
     Event,
+    /// A workflow that an event started, or that another workflow did.
+    Workflow,
     /// An event owed to an endpoint.
     Delivery,
     /// One HTTP try.
@@ -107,6 +115,7 @@ impl NodeKind {
         match self {
             Self::Request => "request",
             Self::Event => "event",
+            Self::Workflow => "workflow",
             Self::Delivery => "delivery",
             Self::Attempt => "attempt",
         }

@@ -1,12 +1,15 @@
 //! Gathers the facts of a journey from the store.
 
-use trunkline_model::{EventRecord, InboundId, Tenant};
+use std::collections::BTreeSet;
+
+use trunkline_model::{EventRecord, InboundId, Tenant, WorkflowId};
 use trunkline_store::tables::delivery::{AttemptRow, DeliveryRow, attempt_list, delivery_list_event};
 use trunkline_store::tables::event::{event_get, event_list_journey};
 use trunkline_store::tables::inbound::{InboundRow, inbound_get};
+use trunkline_store::tables::workflow::instance::{InstanceRow, instance_get};
 use trunkline_store::{ReadError, Store};
 
-use super::{Facts, Journey, MAX_DELIVERIES, MAX_EVENTS, build};
+use super::{Facts, Journey, MAX_DELIVERIES, MAX_EVENTS, MAX_WORKFLOWS, build};
 
 /// Reads the journey of an event (`evt_…` or a producer's own id) or of an inbound request (`inb_…`).
 ///
@@ -63,7 +66,34 @@ async fn of_event(store: &Store, tenant: &Tenant, record: EventRecord) -> Result
             deliveries.push((delivery, attempts));
         }
     }
-    Ok(build(&Facts { correlation_id, requests, events, deliveries, truncated }))
+    let workflows = workflows_of(store, tenant, &correlation_id, &events).await?;
+    truncated |= workflows.len() == MAX_WORKFLOWS;
+    Ok(build(&Facts { correlation_id, requests, events, workflows, deliveries, truncated }))
+}
+
+/// The workflows that events of the journey came of, and those that started these.
+async fn workflows_of(
+    store: &Store,
+    tenant: &Tenant,
+    correlation_id: &str,
+    events: &[EventRecord],
+) -> Result<Vec<InstanceRow>, ReadError> {
+    let is_workflow = |id: &&str| id.starts_with(WorkflowId::PREFIX);
+    let causes = events.iter().filter_map(|event| event.event.causationid.as_deref());
+    let mut wanted: BTreeSet<String> = causes.filter(is_workflow).map(str::to_owned).collect();
+    let mut known = wanted.clone();
+    let mut found = Vec::new();
+    while found.len() < MAX_WORKFLOWS
+        && let Some(id) = wanted.pop_first()
+    {
+        // Producers choose causes freely: one of another journey is not of this one.
+        let row = instance_get(store, tenant, &id).await?;
+        let Some(row) = row.filter(|row| row.correlation_id == correlation_id) else { continue };
+        let cause = row.causation_id.as_deref().filter(is_workflow);
+        wanted.extend(cause.filter(|id| known.insert((*id).to_owned())).map(str::to_owned));
+        found.push(row);
+    }
+    Ok(found)
 }
 
 /// The stored call that an event came from after it was judged again.

@@ -59,7 +59,7 @@ fn draw(out: &mut String, nodes: &[Node], indent: &str, paint: &dyn Fn(Part, &st
 
 fn part_of(state: &str) -> Part {
     match state {
-        "stored" | "accepted" | "succeeded" => Part::Good,
+        "stored" | "accepted" | "succeeded" | "completed" => Part::Good,
         "failed" | "rejected" | "exhausted" => Part::Bad,
         _ => Part::Waiting,
     }

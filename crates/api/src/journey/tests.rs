@@ -1,9 +1,12 @@
 //! The shape of the tree.
 
 use proptest::prelude::*;
-use trunkline_model::{AttemptId, DeliveryId, EndpointId, Event, EventId, EventType, InboundId, Tenant};
+use trunkline_model::{
+    AttemptId, DeliveryId, EndpointId, Event, EventId, EventType, InboundId, Tenant, WorkflowId,
+};
 use trunkline_store::tables::delivery::{AttemptOutcome, DeliveryState};
 use trunkline_store::tables::inbound::Verdict;
+use trunkline_store::tables::workflow::instance::InstancePhase;
 
 use super::*;
 
@@ -80,6 +83,65 @@ journey evt_1  started 1970-01-01T00:16:40.001Z, took 46.0 ms
       └─ delivery dlv_1 succeeded  a.b to ep_1, 2 attempts  +5.0 ms, took 40.0 ms
          ├─ attempt att_1 failed  attempt 1, status 500, status, dns 0.1 ms, connect 0.2 ms, tls 0.6 ms, first byte 2.0 ms  +10.0 ms, took 2.5 ms
          └─ attempt att_2 succeeded  attempt 2, status 200  +20.0 ms, took 2.5 ms
+";
+    assert_eq!(drawn, expect);
+}
+
+fn workflow(id: &str, created: i64, cause: Option<&str>) -> InstanceRow {
+    InstanceRow {
+        id: WorkflowId::from_text(id),
+        tenant: Tenant::default(),
+        shard: 0,
+        namespace: "clinic".to_owned(),
+        name: "rooms".to_owned(),
+        version: "1.0.0".to_owned(),
+        hash: String::new(),
+        document_id: None,
+        phase: InstancePhase::Completed,
+        current_step: 1,
+        total_steps: 1,
+        priority: 0,
+        parent_id: None,
+        parent_key: None,
+        correlation_id: "evt_1".to_owned(),
+        causation_id: cause.map(str::to_owned),
+        start_key: None,
+        started_by: None,
+        sla: None,
+        n_records: 1,
+        n_crashes: 0,
+        input: "{}".to_owned(),
+        output: None,
+        error: None,
+        created_at: at(created),
+        started_at: Some(at(created)),
+        updated_at: at(created + 4),
+        finished_at: Some(at(created + 4)),
+    }
+}
+
+#[test]
+fn what_a_workflow_emits_stands_below_it() {
+    let mut failed = workflow("wfi_3", 7, Some("wfi_2"));
+    (failed.phase, failed.finished_at) = (InstancePhase::Faulted, None);
+    let facts = Facts {
+        correlation_id: "evt_1".to_owned(),
+        events: vec![
+            event("evt_1", 1, None),
+            event("evt_2", 3, Some("wfi_2")),
+            event("evt_3", 8, Some("wfi_3")),
+        ],
+        workflows: vec![failed, workflow("wfi_2", 2, Some("evt_1"))],
+        ..Facts::default()
+    };
+    let drawn = plain(&build(&facts));
+    let expect = "\
+journey evt_1  started 1970-01-01T00:16:40.001Z, took 7.0 ms
+└─ event evt_1 stored  a.b from /in/clinic  +0 µs
+   └─ workflow wfi_2 completed  clinic/rooms 1.0.0  +1.0 ms, took 4.0 ms
+      ├─ event evt_2 stored  a.b from /in/clinic  +2.0 ms
+      └─ workflow wfi_3 failed  clinic/rooms 1.0.0  +6.0 ms
+         └─ event evt_3 stored  a.b from /in/clinic  +7.0 ms
 ";
     assert_eq!(drawn, expect);
 }
