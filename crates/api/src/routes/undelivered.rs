@@ -8,6 +8,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use trunkline_dispatch::endpoint::{DeliveryDefaults, Endpoint, Outlets};
+use trunkline_dispatch::engine::told_of;
 use trunkline_dispatch::replay::{SkipReason, Standing, Unplanned, planned_to};
 use trunkline_model::{ErrorCode, EventType, Pattern, Timestamp};
 use trunkline_store::tables::delivery::{
@@ -313,7 +314,8 @@ fn stand(event: &OwedEvent, endpoint: &Endpoint, (planned_to, row): (i64, &Endpo
         seq: event.place.seq,
         planned_to,
         endpoint_created_at: row.created_at,
-        is_selected: endpoint.wants(&event.event_type),
+        is_selected: endpoint.wants(&event.event_type)
+            && told_of(&event.source, event.subject.as_deref()) != Some(endpoint.id.as_str()),
         is_active: row.active,
     };
     let outcome = Outcome::new(Standing::of(&event.deliveries), &unplanned, row.updated_at);
@@ -347,6 +349,7 @@ async fn list_of_event(
         }
         _ => vec![],
     };
+    let about = told_of(&record.event.source, record.event.subject.as_deref());
     let show = |row: EndpointRow| {
         let of_endpoint = made.iter().filter(|delivery| delivery.endpoint_id == row.id);
         let standing = Standing::of(of_endpoint);
@@ -357,7 +360,8 @@ async fn list_of_event(
             seq: record.seq,
             planned_to: planned.get(&record.shard).copied().unwrap_or_default(),
             endpoint_created_at: row.created_at,
-            is_selected: parsed(&state, &row).wants(&record.event.event_type),
+            is_selected: parsed(&state, &row).wants(&record.event.event_type)
+                && about != Some(row.id.as_str()),
             is_active: row.active,
         };
         let outcome = Outcome::new(standing, &unplanned, row.updated_at);

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
-use trunkline_dispatch::engine::{OWN_SOURCE, TEST_TYPE};
+use trunkline_dispatch::engine::{OWN_SOURCE, TEST_TYPE, told_of};
 use trunkline_dispatch::replay::{Standing, Unplanned, planned_to};
 use trunkline_model::{EndpointId, EventType, Pattern, Seq, Shard, Tenant, Timestamp};
 use trunkline_store::tables::delivery::{DeliveryStub, OwedEvent, OwedFilter, OwedPage, delivery_list_owed};
@@ -184,8 +184,8 @@ fn look(
         made.entry(&delivery.endpoint_id).or_default().push(delivery);
     }
     // What tells of an endpoint is never for that endpoint.
-    let is_about =
-        |id: &EndpointId| event.source == OWN_SOURCE && event.subject.as_deref() == Some(id.as_str());
+    let about = told_of(&event.source, event.subject.as_deref());
+    let is_about = |id: &EndpointId| about == Some(id.as_str());
     let wanting = endpoints.iter().filter(|(id, known)| known.wants(&event.event_type) && !is_about(id));
     for (id, _) in wanting {
         made.entry(id).or_default();

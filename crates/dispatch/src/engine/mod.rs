@@ -91,9 +91,9 @@ use trunkline_model::{Clock, EndpointId, Event, EventType, PerTenant, Shard, Ten
 use trunkline_sinks::SinkFactory;
 use trunkline_store::ReadError;
 
+pub use operational::told_of;
 pub use requests::{RequestError, Sample};
 
-pub(crate) use operational::told_of;
 pub(crate) use sender::FILTERED;
 
 use self::due::Due;

@@ -25,7 +25,7 @@ pub(crate) fn is_own(event: &Event) -> bool {
 }
 
 /// The endpoint that an event from `source` about `subject` tells of, and so must not be sent to.
-pub(crate) fn told_of<'a>(source: &str, subject: Option<&'a str>) -> Option<&'a str> {
+pub fn told_of<'a>(source: &str, subject: Option<&'a str>) -> Option<&'a str> {
     subject.filter(|_| source == OWN_SOURCE)
 }
 

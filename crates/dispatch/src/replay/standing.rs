@@ -53,7 +53,7 @@ impl Standing {
 pub enum SkipReason {
     /// The event tests another endpoint.
     Test,
-    /// No pattern of the endpoint selects the type, as the patterns are now.
+    /// No pattern of the endpoint selects the type, as the patterns are now; or the event tells of this very endpoint.
     NoMatch,
     /// Dispatch has not come to the event yet.
     NotPlannedYet,
@@ -81,7 +81,7 @@ pub struct Unplanned<'a> {
     pub planned_to: Seq,
     /// When the endpoint was made.
     pub endpoint_created_at: Timestamp,
-    /// Whether its patterns select the type, as they are now.
+    /// Whether its patterns select the type, as they are now, and the event does not tell of the endpoint itself.
     pub is_selected: bool,
     /// Whether it is active now.
     pub is_active: bool,
