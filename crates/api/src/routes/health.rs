@@ -4,8 +4,9 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
-use trunkline_model::{ErrorCode, Timestamp};
+use trunkline_model::{ErrorCode, Tenant, Timestamp};
 use trunkline_store::tables::delivery::delivery_count_pending;
+use trunkline_store::tables::delivery_history::undelivered_since;
 use trunkline_store::tables::endpoint::endpoint_get;
 use trunkline_store::tables::endpoint_health::{EndpointHealthRow, endpoint_health_get};
 use utoipa::ToSchema;
@@ -147,7 +148,10 @@ async fn get(
         (true, _, Some(_)) => HealthState::Failing,
         (true, _, None) => HealthState::Healthy,
     };
-    let troubled_since = failing_since.or(disabled_at);
+    let troubled_since = match failing_since.or(disabled_at) {
+        Some(at) => Some(missed_since(&state, &permit.tenant, &id, at).await?),
+        None => None,
+    };
     let text = |of: fn(&EndpointHealthRow) -> Option<&String>| known.and_then(of).cloned();
     let shown = WebhookHealth {
         state: standing,
@@ -164,6 +168,21 @@ async fn get(
         missed: troubled_since.map(|since| missed(&id, since)),
     };
     Ok(json(StatusCode::OK, &shown))
+}
+
+/// Since when events were stored that an endpoint has missed which is in trouble since `at`. The first of them are older than
+/// the trouble: the one whose attempt failed, and whatever waited then.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn missed_since(
+    state: &ApiState,
+    tenant: &Tenant,
+    endpoint_id: &str,
+    at: Timestamp,
+) -> Result<Timestamp, Problem> {
+    let earliest = undelivered_since(state.store(), tenant, endpoint_id, at).await?;
+    Ok(earliest.map_or(at, |earliest| earliest.min(at)))
 }
 
 fn missed(id: &str, since: Timestamp) -> MissedEvents {

@@ -56,6 +56,41 @@ pub async fn delivery_walk(
     store.query(select.sql, select.values).await?.into_iter().map(delivery_row).collect()
 }
 
+/// Rows of one step of [`undelivered_since`], and steps that it makes at most.
+const STEP: i64 = 1_000;
+const MAX_STEPS: usize = 100;
+/// By how much the clocks of those who plan and of those who attempt may differ.
+const SKEW: Duration = Duration::from_mins(1);
+
+/// When the earliest event was stored that an endpoint was owed at a time and has not got from then on: its delivery is
+/// pending, or was given up since. `None` where there is none.
+///
+/// Walks back from that time over what was planned before, and ends at the first step without such a delivery, so that it
+/// costs what was waiting at that time and not what there is.
+pub async fn undelivered_since(
+    store: &Store,
+    tenant: &Tenant,
+    endpoint_id: &str,
+    at: Timestamp,
+) -> Result<Option<Timestamp>, ReadError> {
+    let sql = format!(
+        "SELECT min(page.id), min(CASE WHEN page.state = 'pending' OR page.state <> 'succeeded' \
+         AND page.finished_at >= $1 THEN e.recorded_at END) FROM (SELECT id, shard, seq, state, finished_at \
+         FROM deliveries WHERE tenant = $2 AND endpoint_id = $3 AND id < $4 ORDER BY id DESC LIMIT {STEP}) AS page \
+         LEFT JOIN events AS e ON e.shard = page.shard AND e.seq = page.seq"
+    );
+    let mut before = first_id(at.plus(SKEW));
+    let mut earliest: Option<Timestamp> = None;
+    for _ in 0..MAX_STEPS {
+        let values = params![at, tenant.as_str(), endpoint_id, before.as_str()];
+        let Some(mut row) = store.query(sql.clone(), values).await?.pop() else { break };
+        let (Some(first), Some(found)) = (row.opt_text()?, row.opt_time()?) else { break };
+        before = first;
+        earliest = Some(earliest.map_or(found, |earliest| earliest.min(found)));
+    }
+    Ok(earliest)
+}
+
 /// Where the events with an id stand: one for each source that uses it, at most 100.
 pub async fn event_places(store: &Store, tenant: &Tenant, id: &str) -> Result<Vec<(Shard, Seq)>, ReadError> {
     let sql = "SELECT shard, seq FROM events WHERE id = $1 AND tenant = $2 LIMIT 100";

@@ -6,6 +6,7 @@
 
 mod append;
 mod atomic;
+mod delivery_history;
 mod delivery_stats;
 mod endpoint_health;
 mod event_types;

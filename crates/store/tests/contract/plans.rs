@@ -164,6 +164,7 @@ async fn ask_deliveries(store: &Store) {
     ] {
         delivery_history::delivery_walk(store, &tenant(), &stretch).await.unwrap();
     }
+    delivery_history::undelivered_since(store, &tenant(), "a", Timestamp::from_secs(1)).await.unwrap();
     delivery_history::event_places(store, &tenant(), "a").await.unwrap();
     let row = crate::tables::pending(&EndpointId::fresh(), 1);
     delivery::delivery_get(store, &tenant(), "a").await.unwrap();

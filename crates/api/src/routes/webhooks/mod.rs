@@ -156,7 +156,7 @@ fn actions() -> Vec<Operation> {
             .about("webhooks", "Switches the endpoint on and sends what it missed")
             .details(
                 "In one commit: the endpoint is active, and a replay job of what failed or was missed begins. It reaches back \
-                 to the beginning of the failure that is on record, or to `since`.",
+                 to the first event that was missed since the beginning of the failure that is on record, or to `since`.",
             )
             .permit::<grants::EndpointsWrite>()
             .portal(Access::EndpointInPath)

@@ -17,6 +17,7 @@ use crate::auth::{Permit, grants};
 use crate::input::{Id, Input, JsonBody};
 use crate::problem::Problem;
 use crate::routes::answers::{json as answer, located};
+use crate::routes::health::missed_since;
 use crate::routes::replays::{self, ReplayJob};
 use crate::state::ApiState;
 
@@ -38,7 +39,10 @@ pub(super) async fn recover(
     let row = find(&state, &permit.tenant, &id).await?;
     let health = endpoint_health_get(state.store(), &permit.tenant, &id).await?;
     let known = health.and_then(|health| health.failing_since.or(health.disabled_at));
-    let since = input.time("since").or(known);
+    let since = match (input.time("since"), known) {
+        (None, Some(at)) => Some(missed_since(&state, &permit.tenant, &id, at).await?),
+        (asked, _) => asked,
+    };
     if since.is_none() {
         input.fault("since", "required", "is missing; no failure of the endpoint is on record");
     }
