@@ -231,6 +231,28 @@ impl Hub {
         body: Option<Value>,
         more: &[(&'static str, &str)],
     ) -> Answer {
+        let body = body.map_or_else(Bytes::new, |body| serde_json::to_vec(&body).unwrap().into());
+        self.exchange(method, path, body, more).await
+    }
+
+    /// The same with a body that is no JSON.
+    pub(crate) async fn call_text(
+        &self,
+        method: Method,
+        path: &str,
+        body: &str,
+        more: &[(&'static str, &str)],
+    ) -> Answer {
+        self.exchange(method, path, Bytes::copy_from_slice(body.as_bytes()), more).await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        more: &[(&'static str, &str)],
+    ) -> Answer {
         let policy = EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]);
         let target = Target::parse(&format!("{}{path}", self.url), &policy).unwrap();
         let mut headers = HeaderMap::new();
@@ -243,12 +265,23 @@ impl Hub {
             method,
             target,
             headers,
-            body: body.map_or_else(Bytes::new, |body| serde_json::to_vec(&body).unwrap().into()),
+            body,
             timeout: Duration::from_secs(40),
             response_limit_bytes: 4 << 20,
         };
         let answer = self.client.send(request).await.unwrap();
         Answer { status: answer.status.as_u16(), headers: answer.headers, body: answer.body_head }
+    }
+
+    /// The same with another token.
+    pub(crate) async fn call_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        self.call_with(method, path, body, &[("authorization", &format!("Bearer {token}"))]).await
     }
 
     /// Reads something that is there.
@@ -258,9 +291,19 @@ impl Hub {
 
     /// Reads something until it is as wanted.
     pub(crate) async fn wait_for(&self, path: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        self.wait_for_as(ADMIN_TOKEN, path, is_wanted).await
+    }
+
+    /// The same with another token.
+    pub(crate) async fn wait_for_as(
+        &self,
+        token: &str,
+        path: &str,
+        is_wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
         let began = Instant::now();
         loop {
-            let found = self.get(path).await;
+            let found = self.call_as(token, Method::GET, path, None).await.expect(200);
             if is_wanted(&found) {
                 return found;
             }

@@ -10,17 +10,25 @@
 
 mod cli;
 mod disk_full;
+mod egress;
 mod fail_over;
+mod filters;
 mod hub;
+mod journey;
 mod kill;
 mod kill_order;
 mod kill_replay;
 mod load;
+mod ordered;
+mod polling;
+mod portal;
 mod receiver;
 mod receiver_answers;
 mod receiver_faults;
 mod reconciliation;
+mod replays;
 mod shutdown;
 mod store_blips;
 mod stores;
+mod stream;
 mod webhooks;

@@ -17,6 +17,8 @@ pub(crate) struct Received {
     pub(crate) count: usize,
     /// The body; the same each time.
     pub(crate) body: Bytes,
+    /// The headers of the latest time.
+    pub(crate) headers: HeaderMap,
 }
 
 /// How a receiver takes what it is sent.
@@ -109,6 +111,17 @@ impl Receiver {
         self.state.lock().unwrap().order.clone()
     }
 
+    /// Waits until an event is there.
+    pub(crate) async fn wait_for_event(&self, id: &str) {
+        let arrived = async {
+            while !self.received().contains_key(id) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let arrived = tokio::time::timeout(Duration::from_mins(1), arrived).await;
+        assert!(arrived.is_ok(), "{id} was not delivered in a minute");
+    }
+
     /// Waits until this many different events are there.
     pub(crate) async fn wait_for(&self, n: usize) {
         let arrived = async {
@@ -143,8 +156,10 @@ impl State {
         if !self.by_id.contains_key(&id) {
             self.order.push(body.clone());
         }
-        let known = self.by_id.entry(id.clone()).or_insert(Received { count: 0, body: body.clone() });
+        let fresh = || Received { count: 0, body: body.clone(), headers: HeaderMap::new() };
+        let known = self.by_id.entry(id.clone()).or_insert_with(fresh);
         known.count += 1;
+        known.headers = headers.clone();
         if known.body != *body {
             self.faults.push(format!("{id}: another body on a later attempt"));
         }

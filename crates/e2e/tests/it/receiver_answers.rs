@@ -9,6 +9,14 @@ use trunkline_testkit::{HostileReceiver, Misconduct};
 
 use crate::hub::{Hub, Site};
 use crate::receiver::Receiver;
+use crate::stores::on_each_store;
+
+on_each_store![
+    gone_switches_the_endpoint_off,
+    retry_after_lengthens_the_wait_in_both_its_forms,
+    a_long_outage_opens_the_breaker_of_that_endpoint_alone,
+    a_dead_endpoint_costs_the_others_nothing
+];
 
 /// Lines of an HTTP answer's head.
 fn answers(status: u16, lines: &str) -> Misconduct {
@@ -35,9 +43,8 @@ fn time(value: &Value) -> Timestamp {
     Timestamp::parse_rfc3339(value.as_str().unwrap()).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn gone_switches_the_endpoint_off() {
-    let (site, receiver) = (Site::sqlite(), HostileReceiver::start(answers(410, "")).await);
+async fn gone_switches_the_endpoint_off(site: Site) {
+    let receiver = HostileReceiver::start(answers(410, "")).await;
     let hub = site.start();
     let made = endpoint(&hub, &receiver.url("http"), "visit.ended", json!({})).await;
     hub.emit("visit.ended", json!({})).await;
@@ -53,9 +60,8 @@ async fn gone_switches_the_endpoint_off() {
     assert_eq!(receiver.n_requests(), 1, "nothing more is sent");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn retry_after_lengthens_the_wait_in_both_its_forms() {
-    let (site, quick) = (Site::sqlite(), json!({ "backoff_ms": [100] }));
+async fn retry_after_lengthens_the_wait_in_both_its_forms(site: Site) {
+    let quick = json!({ "backoff_ms": [100] });
     let hub = site.start();
     let in_two_minutes = jiff::Timestamp::from_second(
         trunkline_model::Clock::now(&trunkline_model::SystemClock).as_secs() + 120,
@@ -86,10 +92,9 @@ async fn retry_after_lengthens_the_wait_in_both_its_forms() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_outage_opens_the_breaker_of_that_endpoint_alone() {
+async fn a_long_outage_opens_the_breaker_of_that_endpoint_alone(site: Site) {
     const N_EVENTS: usize = 60;
-    let (site, failing) = (Site::sqlite(), HostileReceiver::start(answers(500, "")).await);
+    let failing = HostileReceiver::start(answers(500, "")).await;
     let hub = site.start();
     let settings = json!({ "max_attempts": 20, "backoff_ms": [100] });
     let down = endpoint(&hub, &failing.url("http"), "load.sent", settings).await;
@@ -103,18 +108,20 @@ async fn a_long_outage_opens_the_breaker_of_that_endpoint_alone() {
     let path = format!("/api/v1/webhooks/{}/deliveries?state=pending&limit=100", id(&down));
     let is_shut =
         |item: &Value| item["reason"].as_str().is_some_and(|reason| reason.starts_with("circuit open"));
-    hub.wait_for(&path, |page| page["items"].as_array().unwrap().iter().any(is_shut)).await;
-    // An outage uses up no attempts: every delivery comes to wait, the last ones a moment after the others have.
-    hub.wait_for(&path, |page| page["items"].as_array().unwrap().len() == N_EVENTS).await;
+    // An outage uses up no attempts: all of them stay pending.
+    let all_wait = |page: &Value| {
+        let items = page["items"].as_array().unwrap();
+        items.len() == N_EVENTS && items.iter().any(is_shut)
+    };
+    hub.wait_for(&path, all_wait).await;
     // Ten failures open it; a probe every five seconds or more cannot come near one attempt for each event.
     assert!(failing.n_requests() < N_EVENTS / 2, "{} attempts went out", failing.n_requests());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_endpoint_costs_the_others_nothing() {
+async fn a_dead_endpoint_costs_the_others_nothing(site: Site) {
     const N_LIVE: usize = 4;
     const N_EVENTS: usize = 100;
-    let (site, dead) = (Site::sqlite(), HostileReceiver::start(Misconduct::Silence).await);
+    let dead = HostileReceiver::start(Misconduct::Silence).await;
     let hub = site.start();
     // Its attempts end after a minute: whatever waits for one of them is seen below.
     let settings = json!({ "timeout_ms": 60_000, "in_flight": 5 });

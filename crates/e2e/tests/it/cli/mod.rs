@@ -213,3 +213,9 @@ fn word<'a>(text: &'a str, start: &str) -> &'a str {
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
+
+/// Makes a token of any tenant, on the store itself: while no hub runs on it.
+pub(crate) async fn token_of(site: &Site, tenant: &str, role: &str) -> String {
+    let create = ["token", "create", "--name", "e2e", "--role", role, "--tenant", tenant];
+    Cli::of(site).run(&create).await.expect(0).trim().to_owned()
+}

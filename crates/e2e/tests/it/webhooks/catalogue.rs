@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::{items, texts};
 use crate::hub::{Hub, Site};
 use crate::receiver::Receiver;
+use crate::stores::on_each_store;
+
+on_each_store![a_practice_finds_its_events, a_test_reaches_the_one_endpoint_it_is_for];
 
 async fn catalogue(hub: &Hub) -> BTreeMap<String, Value> {
     let mut types = BTreeMap::new();
@@ -23,10 +26,9 @@ async fn catalogue(hub: &Hub) -> BTreeMap<String, Value> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_practice_finds_its_events() {
+async fn a_practice_finds_its_events(site: Site) {
     let pack = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packs/veterinary");
-    let site = Site::sqlite().with(&format!("[packs]\nload = [\"{pack}\"]\n"));
+    let site = site.with(&format!("[packs]\nload = [\"{pack}\"]\n"));
     let hub = site.start();
     let types = catalogue(&hub).await;
     assert!(types.len() >= 30, "{} types", types.len());
@@ -71,9 +73,8 @@ async fn a_practice_finds_its_events() {
     assert_eq!(hub.call(Method::POST, "/api/v1/events", Some(misfit("invoice.lost"))).await.status, 400);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_test_reaches_the_one_endpoint_it_is_for() {
-    let (site, asked, other) = (Site::sqlite(), Receiver::start().await, Receiver::start().await);
+async fn a_test_reaches_the_one_endpoint_it_is_for(site: Site) {
+    let (asked, other) = (Receiver::start().await, Receiver::start().await);
     let hub = site.start();
     let mut paths = Vec::new();
     for receiver in [&asked, &other] {

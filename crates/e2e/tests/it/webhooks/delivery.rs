@@ -10,6 +10,13 @@ use trunkline_testkit::{HostileReceiver, Misconduct};
 use super::items;
 use crate::hub::{Hub, Site};
 use crate::receiver::Receiver;
+use crate::stores::on_each_store;
+
+on_each_store![
+    five_attempts_with_doubling_waits,
+    five_at_once_for_ten_seconds,
+    every_figure_can_be_set_for_all_or_for_one
+];
 
 async fn endpoint(hub: &Hub, url: &str) -> Value {
     hub.post("/api/v1/webhooks", json!({ "url": url, "events": ["load.*"] }), 201).await
@@ -19,10 +26,8 @@ fn time(value: &Value) -> Timestamp {
     Timestamp::parse_rfc3339(value.as_str().unwrap()).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_attempts_with_doubling_waits() {
+async fn five_attempts_with_doubling_waits(site: Site) {
     let failing = HostileReceiver::start(Misconduct::Answer(500, String::new())).await;
-    let site = Site::sqlite();
     let hub = site.start();
     endpoint(&hub, &failing.url("http")).await;
     let event = hub.emit("load.sent", json!({})).await;
@@ -50,11 +55,9 @@ async fn five_attempts_with_doubling_waits() {
     assert!(delivery["next_attempt_at"].is_null() && delivery["finished_at"].is_string());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_at_once_for_ten_seconds() {
+async fn five_at_once_for_ten_seconds(site: Site) {
     const N: usize = 20;
     let (silent, well) = (HostileReceiver::start(Misconduct::Silence).await, Receiver::start().await);
-    let site = Site::sqlite();
     let hub = site.start();
     let stuck = endpoint(&hub, &silent.url("http")).await;
     let fine = endpoint(&hub, &well.url).await;
@@ -75,11 +78,11 @@ async fn five_at_once_for_ten_seconds() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_figure_can_be_set_for_all_or_for_one() {
+async fn every_figure_can_be_set_for_all_or_for_one(site: Site) {
     let more =
         "[dispatch]\ntimeout_ms = 300\nmax_attempts = 2\nbackoff_ms = [50]\nin_flight_per_endpoint = 2\n";
-    let (site, silent) = (Site::sqlite().with(more), HostileReceiver::start(Misconduct::Silence).await);
+    let site = site.with(more);
+    let silent = HostileReceiver::start(Misconduct::Silence).await;
     let hub = site.start();
     let by_default = endpoint(&hub, &silent.url("http")).await;
     let body =

@@ -7,17 +7,23 @@ use trunkline_testkit::{HostileReceiver, Misconduct};
 use super::{items, texts};
 use crate::hub::{Hub, Site};
 use crate::receiver::Receiver;
+use crate::stores::on_each_store;
+
+on_each_store![
+    every_delivery_can_be_found_and_explained,
+    many_are_switched_and_sent_again_at_once,
+    a_delivery_is_tried_again_by_hand,
+    analytics_count_what_happened_by_endpoint_and_type
+];
 
 async fn endpoint(hub: &Hub, url: &str, pattern: &str) -> Value {
     let body = json!({ "url": url, "events": [pattern], "max_attempts": 1, "in_flight": 50 });
     hub.post("/api/v1/webhooks", body, 201).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_delivery_can_be_found_and_explained() {
+async fn every_delivery_can_be_found_and_explained(site: Site) {
     let (well, failing) =
         (Receiver::start().await, HostileReceiver::start(Misconduct::Answer(503, String::new())).await);
-    let site = Site::sqlite();
     let hub = site.start();
     let fine = endpoint(&hub, &well.url, "visit.*").await;
     well.expect_secret(fine["secret"].as_str().unwrap());
@@ -49,12 +55,10 @@ async fn every_delivery_can_be_found_and_explained() {
     assert!(text.contains(fine["id"].as_str().unwrap()) && text.contains(broken["id"].as_str().unwrap()));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_are_switched_and_sent_again_at_once() {
+async fn many_are_switched_and_sent_again_at_once(site: Site) {
     const N_EVENTS: usize = 30;
     let (well, failing) =
         (Receiver::start().await, HostileReceiver::start(Misconduct::Answer(500, String::new())).await);
-    let site = Site::sqlite();
     let hub = site.start();
     // Behind one breaker-free endpoint each event fails once.
     let made = endpoint(&hub, &failing.url("http"), "visit.*").await;
@@ -98,9 +102,8 @@ async fn many_are_switched_and_sent_again_at_once() {
     assert_eq!(items(&hub.get("/api/v1/webhooks").await).len(), 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_delivery_is_tried_again_by_hand() {
-    let (site, well) = (Site::sqlite(), Receiver::start().await);
+async fn a_delivery_is_tried_again_by_hand(site: Site) {
+    let well = Receiver::start().await;
     let hub = site.start();
     let gone = HostileReceiver::start(Misconduct::CloseBeforeHead).await;
     let made = endpoint(&hub, &gone.url("http"), "visit.*").await;
@@ -125,11 +128,9 @@ async fn a_delivery_is_tried_again_by_hand() {
     assert_eq!((received.len(), received.values().next().unwrap().count), (1, 2));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn analytics_count_what_happened_by_endpoint_and_type() {
+async fn analytics_count_what_happened_by_endpoint_and_type(site: Site) {
     let (well, failing) =
         (Receiver::start().await, HostileReceiver::start(Misconduct::Answer(503, String::new())).await);
-    let site = Site::sqlite();
     let hub = site.start();
     let fine = endpoint(&hub, &well.url, "visit.*").await;
     well.expect_secret(fine["secret"].as_str().unwrap());

@@ -2,7 +2,9 @@
 
 mod catalogue;
 mod delivery;
+mod failing;
 mod history;
+mod secrets;
 mod subscriptions;
 
 use serde_json::Value;

@@ -8,10 +8,16 @@ use serde_json::json;
 use super::{items, texts};
 use crate::hub::Site;
 use crate::receiver::Receiver;
+use crate::stores::on_each_store;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_seven_routes_make_a_life() {
-    let (site, receiver) = (Site::sqlite(), Receiver::start().await);
+on_each_store![
+    the_seven_routes_make_a_life,
+    lists_have_pages_and_filters,
+    a_bad_endpoint_is_refused_with_every_fault
+];
+
+async fn the_seven_routes_make_a_life(site: Site) {
+    let receiver = Receiver::start().await;
     let hub = site.start();
     let document = hub.get("/openapi.json").await;
     for (path, methods) in [
@@ -46,6 +52,9 @@ async fn the_seven_routes_make_a_life() {
     assert_ne!(replaced.header("etag"), tag);
     assert_eq!(put(&tag).await.expect(412)["code"], "endpoint.version_conflict");
     assert_eq!(hub.get(&path).await["events"], json!(["invoice.**"]));
+    let stale = [("if-match", tag.as_str())];
+    let deleted = hub.call_with(Method::DELETE, &path, None, &stale).await.expect(412);
+    assert_eq!(deleted["code"], "endpoint.version_conflict");
 
     let renewed = hub.post(&format!("{path}/regenerate-secret"), json!({ "overlap_s": 0 }), 200).await;
     assert_ne!(renewed["secret"], made["secret"]);
@@ -64,10 +73,8 @@ async fn the_seven_routes_make_a_life() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_have_pages_and_filters() {
+async fn lists_have_pages_and_filters(site: Site) {
     const N: usize = 105;
-    let site = Site::sqlite();
     let hub = site.start();
     for n in 0..N {
         let events =
@@ -97,9 +104,7 @@ async fn lists_have_pages_and_filters() {
     assert_eq!(hub.call(Method::GET, "/api/v1/webhooks?colour=red", None).await.status, 400);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bad_endpoint_is_refused_with_every_fault() {
-    let site = Site::sqlite();
+async fn a_bad_endpoint_is_refused_with_every_fault(site: Site) {
     let hub = site.start();
     let bad = json!({ "url": "http://10.0.0.1/", "events": ["a..b"], "max_attempts": 0, "colour": "red" });
     let answer = hub.call(Method::POST, "/api/v1/webhooks", Some(bad)).await;
