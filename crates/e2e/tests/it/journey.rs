@@ -1,6 +1,9 @@
 //! The whole chain of an event: the call it came in by, what followed from it, each delivery and each attempt, in order and
 //! with times; the same after a crash.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::http::StatusCode;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -12,13 +15,13 @@ use crate::stores::on_each_store;
 on_each_store![a_journey_tells_cause_and_effect, journeys_that_producers_name];
 
 /// Each booking has a room found for it, as an event that follows.
-const WORKFLOW: &str = r#"
+const WORKFLOW: &str = r"
 document: {dsl: '1.0.3', namespace: clinic, name: rooms, version: '1.0.0'}
 schedule: {on: {one: {with: {type: visit.booked}}}}
 do:
 - found:
     emit: {event: {with: {source: /rooms, type: room.found, data: {room: 3}}}}
-"#;
+";
 
 /// A node's children of a kind.
 fn children<'a>(node: &'a Value, kind: &str) -> Vec<&'a Value> {
@@ -44,12 +47,9 @@ async fn a_journey_tells_cause_and_effect(site: Site) {
     let yaml = [("content-type", "application/yaml")];
     hub.call_text(Method::POST, "/api/v1/workflow-definitions", WORKFLOW, &yaml).await.expect(201);
     receiver.answer({
-        let is_second = std::sync::atomic::AtomicBool::new(false);
+        let is_second = AtomicBool::new(false);
         // The first attempt of all is refused.
-        move |_| match is_second.swap(true, std::sync::atomic::Ordering::SeqCst) {
-            true => axum::http::StatusCode::OK,
-            false => axum::http::StatusCode::BAD_GATEWAY,
-        }
+        move |_| if is_second.swap(true, Ordering::SeqCst) { StatusCode::OK } else { StatusCode::BAD_GATEWAY }
     });
     let body =
         json!({ "url": receiver.url, "events": ["visit.*", "room.*"], "backoff_ms": [20], "in_flight": 1 });

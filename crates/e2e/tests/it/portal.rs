@@ -9,7 +9,11 @@ use crate::hub::{Hub, Site};
 use crate::receiver::Receiver;
 use crate::stores::on_each_store;
 
-on_each_store![a_token_is_for_some_endpoints_of_one_tenant, a_token_ends_by_itself];
+on_each_store![
+    a_token_is_for_some_endpoints_of_one_tenant,
+    pages_are_named_by_the_operator,
+    a_token_ends_by_itself
+];
 
 /// An endpoint of a tenant that gets everything, with its receiver, and a delivery to it.
 struct Party {
@@ -59,7 +63,7 @@ async fn mint(hub: &Hub, body: Value) -> Value {
 
 async fn a_token_is_for_some_endpoints_of_one_tenant(site: Site) {
     let (admin, stranger) = (crate::hub::ADMIN_TOKEN, token_of(&site, "stranger", "operator").await);
-    let hub = site.start_with(&[("TRUNKLINE_SERVER__CORS_ORIGINS", "https://portal.example")]);
+    let hub = site.start();
     let (own, sibling) = (party(&hub, admin).await, party(&hub, admin).await);
     let foreign = party(&hub, &stranger).await;
     let event = hub.emit("visit.begun", json!({})).await;
@@ -71,64 +75,80 @@ async fn a_token_is_for_some_endpoints_of_one_tenant(site: Site) {
         mint(&hub, json!({ "name": "customer 7", "endpoint_ids": [own.id], "expires_in_s": 900 })).await;
     let portal = Portal { hub: &hub, token: minted["token"].as_str().unwrap().to_owned() };
 
-    // What it is for.
+    check_own(&portal, &own).await;
+    // In this tenant, and in the other one.
+    for other in [&sibling, &foreign] {
+        check_absent(&portal, other).await;
+    }
+    assert_eq!(hub.get(&format!("/api/v1/webhooks/{}", sibling.id)).await["active"], true);
+    check_closed(&portal, &own, &event).await;
+
+    let handle = format!("/api/v1/portal-tokens/{}", minted["id"].as_str().unwrap());
+    assert_eq!(hub.call_as(&stranger, Method::DELETE, &handle, None).await.status, 404);
+    assert_eq!(portal.get("webhooks").await.0, 200);
+    assert_eq!(hub.call(Method::DELETE, &handle, None).await.status, 204);
+    assert_eq!(portal.get("webhooks").await.0, 401, "at once on the hub that is asked");
+}
+
+/// What the token is for.
+async fn check_own(portal: &Portal<'_>, own: &Party) {
+    let endpoint = format!("webhooks/{}", own.id);
     assert_eq!(portal.ids("webhooks").await, [own.id.as_str()]);
     assert_eq!(portal.ids("deliveries").await.len(), 2);
     assert!(portal.ids("deliveries").await.contains(&own.delivery));
     for path in ["", "/deliveries", "/health", "/analytics", "/undelivered"] {
-        assert_eq!(portal.get(&format!("webhooks/{}{path}", own.id)).await.0, 200, "{path}");
+        assert_eq!(portal.get(&format!("{endpoint}{path}")).await.0, 200, "{path}");
     }
-    let (status, renewed) = portal
-        .call(
-            Method::POST,
-            &format!("webhooks/{}/regenerate-secret", own.id),
-            Some(json!({ "overlap_s": 60 })),
-        )
-        .await;
+    let overlap = json!({ "overlap_s": 60 });
+    let (status, renewed) =
+        portal.call(Method::POST, &format!("{endpoint}/regenerate-secret"), Some(overlap)).await;
     assert_eq!(status, 200, "{renewed}");
     own.receiver.expect_secret(renewed["secret"].as_str().unwrap());
-    let (status, test) = portal.call(Method::POST, &format!("webhooks/{}/test", own.id), None).await;
+    let (status, test) = portal.call(Method::POST, &format!("{endpoint}/test"), None).await;
     assert_eq!(status, 202, "{test}");
     own.receiver.wait_for(3).await;
     let moved = Receiver::start().await;
     moved.expect_secret(renewed["secret"].as_str().unwrap());
     let body = json!({ "url": moved.url, "events": ["visit.*"] });
-    assert_eq!(portal.call(Method::PUT, &format!("webhooks/{}", own.id), Some(body.clone())).await.0, 200);
+    assert_eq!(portal.call(Method::PUT, &endpoint, Some(body)).await.0, 200);
     let retry = format!("deliveries/{}/retry", own.delivery);
     assert_eq!(portal.call(Method::POST, &retry, None).await.0, 202);
     moved.wait_for(1).await;
-    let job = json!({ "endpoint_id": own.id, "since": minted["created_at"], "states": ["missed"] });
+    let job = json!({ "endpoint_id": own.id, "since": "2026-01-01T00:00:00Z", "states": ["missed"] });
     assert_eq!(portal.call(Method::POST, "replays", Some(job)).await.0, 201);
+}
 
-    // What belongs to others is not there, in this tenant and in the other one.
-    for other in [&sibling, &foreign] {
-        let calls = [
-            (Method::GET, format!("webhooks/{}", other.id)),
-            (Method::PUT, format!("webhooks/{}", other.id)),
-            (Method::GET, format!("webhooks/{}/deliveries", other.id)),
-            (Method::GET, format!("webhooks/{}/undelivered", other.id)),
-            (Method::GET, format!("webhooks/{}/health", other.id)),
-            (Method::GET, format!("webhooks/{}/analytics", other.id)),
-            (Method::POST, format!("webhooks/{}/test", other.id)),
-            (Method::POST, format!("webhooks/{}/regenerate-secret", other.id)),
-            (Method::GET, format!("deliveries?endpoint_id={}", other.id)),
-            (Method::GET, format!("deliveries/{}", other.delivery)),
-            (Method::POST, format!("deliveries/{}/retry", other.delivery)),
-        ];
-        for (method, path) in calls {
-            let sent = (method == Method::PUT).then(|| body.clone());
-            let (status, answer) = portal.call(method.clone(), &path, sent).await;
-            assert_eq!(status, 404, "{method} {path}: {answer}");
-        }
-        let off = json!({ "action": "disable", "ids": [other.id] });
-        let (_, done) = portal.call(Method::POST, "webhooks/batch", Some(off)).await;
-        assert_eq!(done["results"][0]["status"], "failed");
-        let job = json!({ "endpoint_id": other.id, "since": minted["created_at"] });
-        assert_eq!(portal.call(Method::POST, "replays", Some(job)).await.0, 404);
+/// What belongs to others is not there.
+async fn check_absent(portal: &Portal<'_>, other: &Party) {
+    let endpoint = format!("webhooks/{}", other.id);
+    let calls = [
+        (Method::GET, endpoint.clone()),
+        (Method::PUT, endpoint.clone()),
+        (Method::GET, format!("{endpoint}/deliveries")),
+        (Method::GET, format!("{endpoint}/undelivered")),
+        (Method::GET, format!("{endpoint}/health")),
+        (Method::GET, format!("{endpoint}/analytics")),
+        (Method::POST, format!("{endpoint}/test")),
+        (Method::POST, format!("{endpoint}/regenerate-secret")),
+        (Method::GET, format!("deliveries?endpoint_id={}", other.id)),
+        (Method::GET, format!("deliveries/{}", other.delivery)),
+        (Method::POST, format!("deliveries/{}/retry", other.delivery)),
+    ];
+    for (method, path) in calls {
+        let body = json!({ "url": other.receiver.url, "events": ["visit.*"] });
+        let (status, answer) =
+            portal.call(method.clone(), &path, (method == Method::PUT).then_some(body)).await;
+        assert_eq!(status, 404, "{method} {path}: {answer}");
     }
-    assert_eq!(hub.get(&format!("/api/v1/webhooks/{}", sibling.id)).await["active"], true);
+    let off = json!({ "action": "disable", "ids": [other.id] });
+    let (_, done) = portal.call(Method::POST, "webhooks/batch", Some(off)).await;
+    assert_eq!(done["results"][0]["status"], "failed");
+    let job = json!({ "endpoint_id": other.id, "since": "2026-01-01T00:00:00Z" });
+    assert_eq!(portal.call(Method::POST, "replays", Some(job)).await.0, 404);
+}
 
-    // Everything else is closed: events and their content most of all.
+/// Everything else is closed: events and their content most of all.
+async fn check_closed(portal: &Portal<'_>, own: &Party, event: &str) {
     for path in [
         "events".to_owned(),
         format!("events/{event}"),
@@ -151,8 +171,13 @@ async fn a_token_is_for_some_endpoints_of_one_tenant(site: Site) {
     {
         assert_eq!(portal.call(method, &path, None).await.0, 403, "{path}");
     }
+}
 
-    // Only the page that the operator names may read an answer, and it says so before it calls.
+/// Only the page that the operator names may read an answer, and browsers ask before they call.
+async fn pages_are_named_by_the_operator(site: Site) {
+    let hub = site.start_with(&[("TRUNKLINE_SERVER__CORS_ORIGINS", "https://portal.example")]);
+    let token = mint(&hub, json!({ "name": "page" })).await["token"].as_str().unwrap().to_owned();
+    let bearer = format!("Bearer {token}");
     for (origin, allowed) in
         [("https://portal.example", "https://portal.example"), ("https://thief.example", "")]
     {
@@ -163,15 +188,10 @@ async fn a_token_is_for_some_endpoints_of_one_tenant(site: Site) {
         ];
         let before = hub.call_with(Method::OPTIONS, "/api/v1/webhooks", None, &asked).await;
         assert_eq!(before.header("access-control-allow-origin"), allowed);
-        let read = hub.call_with(Method::GET, "/api/v1/webhooks", None, &[("origin", origin)]).await;
-        assert_eq!(read.header("access-control-allow-origin"), allowed);
+        let called = [("origin", origin), ("authorization", bearer.as_str())];
+        let read = hub.call_with(Method::GET, "/api/v1/webhooks", None, &called).await;
+        assert_eq!((read.status, read.header("access-control-allow-origin")), (200, allowed));
     }
-
-    let handle = format!("/api/v1/portal-tokens/{}", minted["id"].as_str().unwrap());
-    assert_eq!(hub.call_as(&stranger, Method::DELETE, &handle, None).await.status, 404);
-    assert_eq!(portal.get("webhooks").await.0, 200);
-    assert_eq!(hub.call(Method::DELETE, &handle, None).await.status, 204);
-    assert_eq!(portal.get("webhooks").await.0, 401, "at once on the hub that is asked");
 }
 
 async fn a_token_ends_by_itself(site: Site) {

@@ -189,7 +189,8 @@ impl Kept {
     }
 
     fn text(&self) -> String {
-        self.lines.lock().unwrap().iter().map(|line| format!("{line}\n")).collect()
+        let lines = self.lines.lock().unwrap();
+        lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
 
     async fn line(&self, is_wanted: impl Fn(&str) -> bool) -> String {
