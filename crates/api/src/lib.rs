@@ -19,6 +19,7 @@ mod guard;
 mod idempotency;
 mod input;
 pub mod journey;
+mod live;
 pub mod metrics;
 mod observe;
 mod openapi;
@@ -44,10 +45,11 @@ pub use metrics::ApiMetrics;
 pub use page::read_place;
 pub use state::{ApiLimits, ApiParts, ApiState, Sending};
 
-/// Makes the router of the whole API. It answers unknown paths too, so it must be the only one with a fallback.
-pub fn router(state: ApiState) -> Router {
+/// Makes the router of the whole API. It answers unknown paths too, so it must be the only one with a fallback; `others` are
+/// routes of other edges that shall have the same log, figures and problem bodies.
+pub fn router(state: ApiState, others: Router) -> Router {
     let document = Document(openapi_json().into());
-    let mut router: Router<ApiState> = Router::new();
+    let mut router: Router<ApiState> = others.with_state(());
     for operation in routes::operations() {
         let (path, handler) = operation.into_route(&state);
         router = router.route(path, handler);

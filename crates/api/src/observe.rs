@@ -105,9 +105,13 @@ fn name_problem(response: &mut Response, id: &str, method: &Method, route: &str)
     }
 }
 
-/// The code for an answer that the HTTP library made by itself.
+/// The code for an answer that the HTTP library or another edge made by itself.
 fn code_for(status: StatusCode) -> ErrorCode {
     match status {
+        StatusCode::UNAUTHORIZED => ErrorCode::AuthInvalid,
+        StatusCode::FORBIDDEN => ErrorCode::AuthForbidden,
+        StatusCode::TOO_MANY_REQUESTS => ErrorCode::RequestRateLimited,
+        StatusCode::SERVICE_UNAVAILABLE => ErrorCode::HubBusy,
         StatusCode::NOT_FOUND => ErrorCode::RequestRouteNotFound,
         StatusCode::METHOD_NOT_ALLOWED => ErrorCode::RequestMethodNotAllowed,
         StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::RequestTooLarge,

@@ -94,6 +94,16 @@ impl Problem {
         self.code
     }
 
+    /// What went wrong this time, as callers are told.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Every bad field.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         facts(self.code).0

@@ -354,7 +354,8 @@ stopped when the store is SQLite.
 
 Examples:
   trunkline token create --name ci --role emitter
-  trunkline token create --name ops --role operator --tenant clinic-5 --expires 90d")]
+  trunkline token create --name ops --role operator --tenant clinic-5 --expires 90d
+  trunkline token create --name phone --role member --user ann --group driver --driver 7")]
     Create(TokenCreateArgs),
     /// Make a token useless from now on
     #[command(after_help = "Examples:\n  trunkline token revoke tok_…")]
@@ -385,7 +386,7 @@ pub struct TokenCreateArgs {
     #[arg(long)]
     pub name: String,
     /// What the token may do
-    #[arg(long, value_parser = ["admin", "operator", "emitter", "viewer"])]
+    #[arg(long, value_parser = ["admin", "operator", "emitter", "viewer", "member"])]
     pub role: String,
     /// The person whose token it is, by the id that tasks of workflows name them by
     #[arg(long)]
@@ -393,6 +394,15 @@ pub struct TokenCreateArgs {
     /// A group of that person; give it once for each
     #[arg(long = "group", value_name = "GROUP", requires = "user")]
     pub groups: Vec<String>,
+    /// A clinic whose live updates it receives; give it once for each
+    #[arg(long = "clinic", value_name = "ID")]
+    pub clinics: Vec<String>,
+    /// A driver whose live updates it receives, and for whom it may send positions; give it once for each
+    #[arg(long = "driver", value_name = "ID")]
+    pub drivers: Vec<String>,
+    /// Another room of live updates that it opens, such as route:7; give it once for each
+    #[arg(long = "room", value_name = "ROOM")]
+    pub rooms: Vec<String>,
     /// When it stops working: a duration such as 90d or 12h, or an RFC 3339 time [default: never]
     #[arg(long, value_name = "WHEN")]
     pub expires: Option<String>,

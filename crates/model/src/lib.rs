@@ -12,6 +12,7 @@ pub mod id;
 pub mod log_spacing;
 pub mod mask;
 pub mod outlets;
+pub mod room;
 pub mod secret;
 pub mod tenant;
 pub mod time;
@@ -25,6 +26,7 @@ pub use id::{
     PersonTaskId, PollerId, PortalTokenId, RecurrenceId, ReplayId, RequestId, RouteId, TokenId, WorkflowId,
 };
 pub use log_spacing::LogSpacing;
+pub use room::{InvalidRoom, Room};
 pub use secret::{NoSecrets, Secret, SecretSource, SecretUnavailable};
 pub use tenant::{PerTenant, Tenant};
 pub use time::Timestamp;

@@ -27,7 +27,7 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use parking_lot::Mutex;
 use trunkline_flow::engine::people::Actor;
-use trunkline_model::{ErrorCode, Tenant, Timestamp, TokenId};
+use trunkline_model::{ErrorCode, Room, Tenant, Timestamp, TokenId};
 use trunkline_store::Store;
 use trunkline_store::tables::portal_token::{PortalTokenRow, portal_token_find};
 use trunkline_store::tables::token::{TokenRow, token_find};
@@ -66,7 +66,10 @@ pub struct Identity {
     pub person: Option<Person>,
     /// What it is limited to, when it is a token for the receiving side.
     pub(crate) portal: Option<PortalScope>,
-    expires_at: Option<Timestamp>,
+    /// Rooms of live updates that it opens besides those of its role and its person.
+    pub rooms: Vec<Room>,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
     limiter: Option<Arc<DefaultDirectRateLimiter>>,
 }
 
@@ -179,7 +182,16 @@ impl TokenCache {
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<Identity, Problem> {
-        let token = bearer(headers)?;
+        self.authenticate_token(store, bearer(headers)?, now).await
+    }
+
+    /// Says whose token it is.
+    pub(crate) async fn authenticate_token(
+        &self,
+        store: &Store,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Identity, Problem> {
         let hash = token::hash(token);
         let generation = {
             let entries = self.entries.lock();
@@ -222,7 +234,7 @@ impl TokenCache {
     }
 }
 
-fn into_identity(row: TokenRow) -> Option<Identity> {
+pub(crate) fn into_identity(row: TokenRow) -> Option<Identity> {
     let role = Role::parse(&row.role)?;
     let groups = row.groups;
     let person = row.person.map(|user| Person { user, groups });
@@ -232,6 +244,7 @@ fn into_identity(row: TokenRow) -> Option<Identity> {
         role,
         person,
         portal: None,
+        rooms: row.rooms.iter().filter_map(|room| Room::parse(room).ok()).collect(),
         expires_at: row.expires_at,
         limiter: None,
     })
@@ -244,6 +257,7 @@ fn into_portal(row: PortalTokenRow) -> Identity {
         token_id: TokenId::from_text(row.id.as_str()),
         role: Role::Portal,
         person: None,
+        rooms: Vec::new(),
         expires_at: Some(row.expires_at),
         limiter: None,
     }
@@ -259,7 +273,10 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let invalid = || Problem::new(ErrorCode::AuthInvalid);
     let (scheme, token) = value.to_str().map_err(|_| invalid())?.split_once(' ').ok_or_else(invalid)?;
     let token = token.trim_matches(' ');
-    let is_fit = (token::MIN_LEN..=token::MAX_LEN).contains(&token.len())
-        && token.bytes().all(|b| b.is_ascii_graphic());
-    if scheme.eq_ignore_ascii_case("bearer") && is_fit { Ok(token) } else { Err(invalid()) }
+    if scheme.eq_ignore_ascii_case("bearer") && is_fit(token) { Ok(token) } else { Err(invalid()) }
+}
+
+/// Whether a text can be a token at all.
+pub(crate) fn is_fit(token: &str) -> bool {
+    (token::MIN_LEN..=token::MAX_LEN).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic())
 }

@@ -15,6 +15,8 @@ pub enum Role {
     Emitter,
     /// Reads everything but tokens.
     Viewer,
+    /// Receives live updates of its own rooms, and sends what the configuration lets it.
+    Member,
     /// Looks after endpoints from the receiving side; see `portal`.
     Portal,
 }
@@ -28,7 +30,7 @@ impl Permission {
 
 impl Role {
     /// Every role that tokens of `/api/v1/tokens` can have: all but `Portal`.
-    pub const ALL: [Self; 4] = [Self::Admin, Self::Operator, Self::Emitter, Self::Viewer];
+    pub const ALL: [Self; 5] = [Self::Admin, Self::Operator, Self::Emitter, Self::Viewer, Self::Member];
 
     /// The stored form.
     pub const fn as_str(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Role {
             Self::Operator => "operator",
             Self::Emitter => "emitter",
             Self::Viewer => "viewer",
+            Self::Member => "member",
             Self::Portal => "portal",
         }
     }
@@ -61,8 +64,12 @@ impl Role {
             ),
             Self::Emitter => matches!(
                 permission,
-                Permission::EventsWrite | Permission::EventsRead | Permission::CatalogueRead
+                Permission::EventsWrite
+                    | Permission::EventsRead
+                    | Permission::CatalogueRead
+                    | Permission::LiveJoin
             ),
+            Self::Member => matches!(permission, Permission::LiveJoin),
             Self::Viewer => matches!(
                 permission,
                 Permission::EventsRead
@@ -75,6 +82,7 @@ impl Role {
                     | Permission::WorkflowsRead
                     | Permission::TasksRead
                     | Permission::LogisticsRead
+                    | Permission::LiveJoin
             ),
         }
     }
@@ -151,6 +159,8 @@ permissions! {
     LogisticsWrite "logistics:write";
     /// Read clinics, drivers, deliveries, pickups, routes and invoices.
     LogisticsRead "logistics:read";
+    /// Receive live updates.
+    LiveJoin "live:join";
     /// Create, list and revoke tokens.
     TokensManage "tokens:manage";
     /// Create, list and revoke tokens for the receiving side.

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
-use trunkline_model::{Coded, ErrorCode, Secret, Tenant, Timestamp, TokenId};
+use trunkline_model::{Coded, ErrorCode, Room, Secret, Tenant, Timestamp, TokenId};
 use trunkline_store::tables::token::{TokenRow, token_count_admins, token_find, token_insert, token_put};
 use trunkline_store::{Commit, CommitError, ReadError, Store};
 
@@ -35,6 +35,8 @@ pub struct NewToken {
     pub role: Role,
     /// The person whose token it is.
     pub person: Option<Person>,
+    /// Rooms of live updates that it opens besides those of its role and its person.
+    pub rooms: Vec<Room>,
     /// How long it works; for ever when absent.
     pub lifetime: Option<Duration>,
 }
@@ -89,6 +91,14 @@ pub fn generate_portal() -> Secret {
     Secret::new(generate().expose().replacen(PREFIX, super::portal::PREFIX, 1))
 }
 
+/// Makes the text of a new ticket for a live connection.
+///
+/// # Panics
+/// When the operating system gives no random bytes.
+pub(crate) fn generate_ticket() -> Secret {
+    Secret::new(generate().expose().replacen(PREFIX, "tlt_", 1))
+}
+
 /// Makes and stores a token. The secret is not to be had again.
 pub async fn create(store: &Store, new: NewToken, now: Timestamp) -> Result<(TokenRow, Secret), CommitError> {
     let secret = generate();
@@ -100,6 +110,7 @@ pub async fn create(store: &Store, new: NewToken, now: Timestamp) -> Result<(Tok
         role: new.role.as_str().to_owned(),
         person,
         groups: groups.unwrap_or_default(),
+        rooms: new.rooms.iter().map(|room| room.as_str().to_owned()).collect(),
         hash: hash(secret.expose()),
         created_at: now,
         expires_at: new.lifetime.map(|lifetime| now.plus(lifetime)),
@@ -123,6 +134,7 @@ pub async fn seed_admin(
         name: name.to_owned(),
         role: Role::Admin,
         person: None,
+        rooms: Vec::new(),
         lifetime: None,
     };
     let Some(given) = given else {
@@ -149,6 +161,7 @@ pub async fn seed_admin(
         role: new.role.as_str().to_owned(),
         person: None,
         groups: Vec::new(),
+        rooms: Vec::new(),
         hash: hash(text),
         created_at: now,
         expires_at: None,
@@ -156,6 +169,11 @@ pub async fn seed_admin(
     };
     store.commit(Commit::statements(vec![token_put(&row)])).await?;
     Ok(None)
+}
+
+/// Whether a room may be opened by naming it in a token: those of tenants, persons and roles follow from the token itself.
+pub fn may_open(room: &Room) -> bool {
+    !matches!(room.kind(), "tenant" | "user" | "role")
 }
 
 /// Whether a stored token works at `now`.

@@ -359,7 +359,7 @@ fn refused(faults: Vec<FieldError>) -> Problem {
 }
 
 /// Why a well-formed event is not taken all the same.
-fn unfit(event: &Event, limit: usize) -> Option<Problem> {
+pub(crate) fn unfit(event: &Event, limit: usize) -> Option<Problem> {
     let extensions: usize = event.extensions.keys().map(|name| name.len() + 8).sum();
     let n_bytes = event.data.len_bytes() + event.source.len() + event.id.as_str().len() + extensions;
     if n_bytes > limit {

@@ -10,6 +10,7 @@ pub(crate) mod event_types;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod inbound;
+pub(crate) mod live_tickets;
 pub(crate) mod logistics;
 pub(crate) mod polling;
 pub(crate) mod portal_tokens;
@@ -46,6 +47,7 @@ pub(crate) fn operations() -> Vec<Operation> {
     all.extend(replays::operations());
     all.extend(polling::operations());
     all.extend(stream::operations());
+    all.extend(live_tickets::operations());
     all.extend(workflows::operations());
     all.extend(workflow_operations::operations());
     all.extend(workflow_analytics::operations());

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
-use trunkline_model::{ErrorCode, Timestamp};
+use trunkline_model::{ErrorCode, Room, Timestamp};
 use trunkline_store::tables::token::{TokenRow, token_list, token_revoke};
 use trunkline_store::{Commit, CommitError};
 use utoipa::ToSchema;
@@ -20,12 +20,20 @@ use crate::page::{self, Page, Paging};
 use crate::problem::Problem;
 use crate::state::ApiState;
 
-const ROLES: [&str; 4] = {
-    let [a, b, c, d] = Role::ALL;
-    [a.as_str(), b.as_str(), c.as_str(), d.as_str()]
+const ROLES: [&str; 5] = {
+    let [a, b, c, d, e] = Role::ALL;
+    [a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str()]
 };
 /// Ten years.
 const MAX_LIFETIME_S: i64 = 10 * 365 * 24 * 60 * 60;
+
+static ROOM: Kind = Kind::Text(Text {
+    min: 3,
+    max: 289,
+    pattern: "^(?!(tenant|user|role):)[a-z0-9_-]{1,32}:[^\\x00-\\x1f\\x7f-\\x9f]{1,256}$",
+    accepts: |text| Room::parse(text).is_ok_and(|room| token::may_open(&room)),
+    rule: "must be a room such as clinic:42, and none of the kinds tenant, user and role",
+});
 
 static LIST: &[Field] = &[page::LIMIT, page::TOKEN];
 static INPUT: &[Field] = &[
@@ -40,6 +48,11 @@ static INPUT: &[Field] = &[
         "groups",
         Kind::List { item: &Kind::Text(Text::line(1, 256)), min: 0, max: 100 },
         "The groups of that person. Only together with `user`.",
+    ),
+    Field::optional(
+        "rooms",
+        Kind::List { item: &ROOM, min: 0, max: 100 },
+        "Rooms of live updates that it opens besides those of its role, user and groups, such as `clinic:42`.",
     ),
     Field::optional(
         "expires_in_s",
@@ -79,7 +92,7 @@ pub(super) fn operations() -> Vec<Operation> {
 struct Token {
     id: String,
     name: String,
-    /// `admin`, `operator`, `emitter` or `viewer`.
+    /// `admin`, `operator`, `emitter`, `viewer` or `member`.
     role: String,
     /// The person whose token it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +101,10 @@ struct Token {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     groups: Vec<String>,
+    /// Rooms of live updates that it opens besides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    rooms: Vec<String>,
     #[schema(format = DateTime)]
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +133,7 @@ impl From<&TokenRow> for Token {
             role: row.role.clone(),
             user: row.person.clone(),
             groups: row.groups.clone(),
+            rooms: row.rooms.clone(),
             created_at: row.created_at.to_rfc3339(),
             expires_at: row.expires_at.map(Timestamp::to_rfc3339),
             revoked_at: row.revoked_at.map(Timestamp::to_rfc3339),
@@ -140,6 +158,12 @@ async fn create(
         name: input.text("name").unwrap_or_default(),
         role: role.ok_or_else(|| Problem::new(ErrorCode::RequestInvalid))?,
         person: input.text("user").map(|user| Person { user, groups }),
+        rooms: input
+            .texts("rooms")
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|room| Room::parse(room).ok())
+            .collect(),
         lifetime: input.integer("expires_in_s").and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs),
     };
     let (row, secret) = token::create(state.store(), new, state.now()).await?;

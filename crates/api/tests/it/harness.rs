@@ -223,6 +223,7 @@ pub(crate) struct Hub {
     pub(crate) engines: Arc<FakeEngines>,
     pub(crate) draining: CancellationToken,
     pub(crate) catalogue: EventCatalogue,
+    pub(crate) state: ApiState,
     router: Router,
     tokens: BTreeMap<(String, &'static str), String>,
     _home: TestStore,
@@ -285,6 +286,7 @@ impl Hub {
             for role in Role::ALL {
                 let new = NewToken {
                     person: None,
+                    rooms: Vec::new(),
                     tenant: Tenant::parse(tenant).unwrap(),
                     name: "test".to_owned(),
                     role,
@@ -294,7 +296,8 @@ impl Hub {
                 tokens.insert((tenant.to_owned(), role.as_str()), secret.expose().to_owned());
             }
         }
-        Self { store, clock, engines, draining, catalogue, router: router(state), tokens, _home: home }
+        let router = router(state.clone(), Router::new());
+        Self { store, clock, engines, draining, catalogue, state, router, tokens, _home: home }
     }
 
     /// The token of a role in the tenant of the tests.

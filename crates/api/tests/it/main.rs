@@ -10,6 +10,7 @@ mod events;
 mod harness;
 mod idempotency;
 mod journey;
+mod live;
 mod logistics;
 mod openapi;
 mod paging;

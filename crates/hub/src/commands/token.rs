@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use trunkline_api::auth::token::{NewToken, create as create_in_store};
+use trunkline_api::auth::token::{self, NewToken, create as create_in_store};
 use trunkline_api::auth::{Person, Role};
 use trunkline_config::Env;
-use trunkline_model::{Clock as _, SystemClock, Tenant, Timestamp};
+use trunkline_model::{Clock as _, Room, SystemClock, Tenant, Timestamp};
 use trunkline_store::tables::token::{TokenRow, token_list, token_revoke};
 use trunkline_store::{Commit, CommitError, Store};
 
@@ -31,6 +31,7 @@ const PATH: &str = "api/v1/tokens";
 pub async fn create(args: &TokenCreateArgs, env: &Env, terminal: &Terminal) -> anyhow::Result<Exit> {
     let now = SystemClock.now();
     let lifetime = args.expires.as_deref().map(|text| lifetime(text, now)).transpose()?;
+    let rooms = rooms(args)?;
     let made = if has_token(&args.target) {
         if args.target.tenant.is_some() {
             let fix =
@@ -45,11 +46,15 @@ pub async fn create(args: &TokenCreateArgs, env: &Env, terminal: &Terminal) -> a
         if let Some(user) = &args.user {
             (body["user"], body["groups"]) = (json!(user), json!(args.groups));
         }
+        if !rooms.is_empty() {
+            body["rooms"] = rooms.iter().map(Room::as_str).collect();
+        }
         Api::new(&args.target.remote)?.post(PATH, Content::json(&body)).await?
     } else {
         let role = Role::parse(&args.role).context("the role is unknown")?;
         let person = args.user.clone().map(|user| Person { user, groups: args.groups.clone() });
-        let new = NewToken { tenant: tenant(&args.target)?, name: args.name.clone(), role, lifetime, person };
+        let (tenant, name) = (tenant(&args.target)?, args.name.clone());
+        let new = NewToken { tenant, name, role, lifetime, person, rooms };
         let store = open(&args.target, env).await?;
         let made = create_in_store(&store, new, now).await;
         store.close().await;
@@ -70,6 +75,21 @@ pub async fn create(args: &TokenCreateArgs, env: &Env, terminal: &Terminal) -> a
         args.role,
     ));
     Ok(Exit::Done)
+}
+
+/// The rooms that a new token opens: clinics, drivers and others.
+fn rooms(args: &TokenCreateArgs) -> anyhow::Result<Vec<Room>> {
+    let clinics = args.clinics.iter().map(|id| format!("clinic:{id}"));
+    let drivers = args.drivers.iter().map(|id| format!("driver:{id}"));
+    let read = |name: String| {
+        let room = Room::parse(&name).ok().filter(token::may_open);
+        let fix =
+            "write kind:id such as route:7; rooms of a user or a role come with --user, --group and --role";
+        room.with_context(|| {
+            Fault::new(Exit::Usage, format!("{name:?} is no room that a token can name"), fix)
+        })
+    };
+    clinics.chain(drivers).chain(args.rooms.iter().cloned()).map(read).collect()
 }
 
 /// Revokes a token.
@@ -181,6 +201,7 @@ async fn open(target: &TokenTarget, env: &Env) -> anyhow::Result<Store> {
 fn shown(row: &TokenRow) -> Value {
     json!({
         "id": row.id, "name": row.name, "role": row.role, "user": row.person, "groups": row.groups,
+        "rooms": row.rooms,
         "created_at": row.created_at, "expires_at": row.expires_at, "revoked_at": row.revoked_at,
     })
 }

@@ -336,7 +336,10 @@ async fn open_doors(
             requests_per_s: NonZeroU32::new(settings.server.api_rate_limit_per_s),
         },
     });
-    let routers = server::Routers { ingest: engines.ingest.clone(), api: trunkline_api::router(state) };
+    let routers = server::Routers {
+        ingest: engines.ingest.clone(),
+        api: trunkline_api::router(state, axum::Router::new()),
+    };
     let max_connections = settings.server.max_connections;
     let server = listener.serve(routers, max_connections).context("the listener cannot start")?;
     Ok((server, first_token, draining))

@@ -63,6 +63,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     },
     Migration { version: 14, name: "records", text: include_str!("../../migrations/0014_records.sql") },
     Migration { version: 15, name: "logistics", text: include_str!("../../migrations/0015_logistics.sql") },
+    Migration { version: 16, name: "live", text: include_str!("../../migrations/0016_live.sql") },
 ];
 
 /// The newest schema version this program knows.

@@ -16,6 +16,7 @@ pub mod idempotency;
 pub mod inbound;
 pub mod lease;
 pub mod line;
+pub mod live_ticket;
 pub mod logistics;
 pub mod poll;
 pub mod portal_token;

@@ -13,12 +13,14 @@ pub struct TokenRow {
     pub tenant: Tenant,
     /// For people.
     pub name: String,
-    /// `admin`, `operator`, `emitter` or `viewer`.
+    /// `admin`, `operator`, `emitter`, `viewer` or `member`.
     pub role: String,
     /// The person whose token it is; nobody's where absent.
     pub person: Option<String>,
     /// The groups of that person.
     pub groups: Vec<String>,
+    /// Rooms of live updates that it opens besides those of its role, person and groups.
+    pub rooms: Vec<String>,
     /// Hexadecimal SHA-256 of the token.
     pub hash: String,
     /// When it was made.
@@ -30,7 +32,7 @@ pub struct TokenRow {
 }
 
 const COLUMNS: &str =
-    "id, tenant, name, role, hash, created_at, expires_at, revoked_at, person, person_groups";
+    "id, tenant, name, role, hash, created_at, expires_at, revoked_at, person, person_groups, live_rooms";
 
 fn token_row(mut row: Row) -> Result<TokenRow, ReadError> {
     let mut token = TokenRow {
@@ -44,19 +46,27 @@ fn token_row(mut row: Row) -> Result<TokenRow, ReadError> {
         revoked_at: row.opt_time()?,
         person: row.opt_text()?,
         groups: Vec::new(),
+        rooms: Vec::new(),
     };
-    if let Some(groups) = row.opt_text()? {
-        let unreadable = |error| ReadError::Stored { what: "groups of a token", source: Box::new(error) };
-        token.groups = serde_json::from_str(&groups).map_err(unreadable)?;
-    }
+    token.groups = texts(row.opt_text()?, "groups of a token")?;
+    token.rooms = texts(row.opt_text()?, "rooms of a token")?;
     Ok(token)
+}
+
+fn texts(json: Option<String>, what: &'static str) -> Result<Vec<String>, ReadError> {
+    let unreadable = |error| ReadError::Stored { what, source: Box::new(error) };
+    json.map_or(Ok(Vec::new()), |json| serde_json::from_str(&json).map_err(unreadable))
+}
+
+fn texts_json(texts: &[String]) -> Option<String> {
+    (!texts.is_empty()).then(|| serde_json::Value::from(texts.to_vec()).to_string())
 }
 
 /// Stores a token.
 pub fn token_insert(token: &TokenRow) -> Statement {
     Statement::one(
-        "INSERT INTO tokens (id, tenant, name, role, hash, created_at, expires_at, revoked_at, person, person_groups) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO tokens (id, tenant, name, role, hash, created_at, expires_at, revoked_at, person, person_groups, \
+         live_rooms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         params![
             token.id.as_str(),
             token.tenant.as_str(),
@@ -67,7 +77,8 @@ pub fn token_insert(token: &TokenRow) -> Statement {
             token.expires_at,
             token.revoked_at,
             token.person.as_deref(),
-            (!token.groups.is_empty()).then(|| serde_json::Value::from(token.groups.clone()).to_string())
+            texts_json(&token.groups),
+            texts_json(&token.rooms)
         ],
     )
 }
@@ -80,7 +91,7 @@ pub fn token_put(token: &TokenRow) -> Statement {
             "{} ON CONFLICT (id) DO UPDATE SET tenant = excluded.tenant, name = excluded.name, \
              role = excluded.role, hash = excluded.hash, created_at = excluded.created_at, \
              expires_at = excluded.expires_at, revoked_at = excluded.revoked_at, person = excluded.person, \
-             person_groups = excluded.person_groups",
+             person_groups = excluded.person_groups, live_rooms = excluded.live_rooms",
             insert.sql
         ),
         insert.params,
@@ -105,6 +116,13 @@ pub async fn token_find(store: &Store, hash: &str) -> Result<Option<TokenRow>, R
 pub async fn token_get(store: &Store, id: &str) -> Result<Option<TokenRow>, ReadError> {
     let sql = format!("SELECT {COLUMNS} FROM tokens WHERE id = $1");
     store.query(sql, params![id]).await?.pop().map(token_row).transpose()
+}
+
+/// The ids of tokens of all tenants that were revoked at or after `since`.
+pub async fn token_list_revoked(store: &Store, since: Timestamp) -> Result<Vec<TokenId>, ReadError> {
+    let sql = "SELECT id FROM tokens WHERE revoked_at IS NOT NULL AND revoked_at >= $1";
+    let rows = store.query(sql, params![since]).await?;
+    rows.into_iter().map(|mut row| Ok(TokenId::from_text(row.text()?))).collect()
 }
 
 /// Lists the tokens of a tenant, newest first, from below the id `before`.

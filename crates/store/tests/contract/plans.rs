@@ -20,6 +20,7 @@ use trunkline_store::tables::event_type;
 use trunkline_store::tables::expiry;
 use trunkline_store::tables::inbound::{self, InboundFilter, Verdict};
 use trunkline_store::tables::line;
+use trunkline_store::tables::live_ticket;
 use trunkline_store::tables::poll::{self, Stretch};
 use trunkline_store::tables::portal_token;
 use trunkline_store::tables::replay::{self, ReplayState};
@@ -369,6 +370,8 @@ async fn ask_the_rest(store: &Store) {
     token::token_find(store, "a").await.unwrap();
     token::token_get(store, "a").await.unwrap();
     token::token_list(store, &tenant(), None, limit).await.unwrap();
+    token::token_list_revoked(store, Timestamp::from_secs(1)).await.unwrap();
+    live_ticket::live_ticket_find(store, "a", Timestamp::from_secs(1)).await.unwrap();
     portal_token::portal_token_find(store, "a").await.unwrap();
     portal_token::portal_token_list(store, &tenant(), None, limit).await.unwrap();
     token::token_count_admins(store, Timestamp::from_secs(1)).await.unwrap();
@@ -440,6 +443,8 @@ async fn change(store: &Store) {
         dead_letter::dead_letter_delete(&tenant(), "a"),
         dead_letter::dead_letter_delete_old(&tenant(), now, 5),
         token::token_revoke(&tenant(), "a", now),
+        live_ticket::live_ticket_delete_before(now),
+        live_ticket::live_ticket_use("a"),
         portal_token::portal_token_revoke(&tenant(), "a", now),
         portal_token::portal_token_delete_before(now),
         lease::lease_renew_all("a", now),

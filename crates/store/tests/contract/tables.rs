@@ -8,6 +8,7 @@ use trunkline_store::tables::delivery::{self, AttemptOutcome, DeliveryFilter, De
 use trunkline_store::tables::endpoint::{self, EndpointFilter, EndpointRow};
 use trunkline_store::tables::idempotency::{self, StoredAnswer};
 use trunkline_store::tables::inbound::{self, InboundFilter, InboundRow, Verdict};
+use trunkline_store::tables::live_ticket;
 use trunkline_store::tables::token::{self, TokenRow};
 use trunkline_store::{Commit, CommitError, Statement, Store};
 use trunkline_testkit::event::tenant;
@@ -228,6 +229,7 @@ fn tokens_are_found_by_hash() {
             role: "admin".to_owned(),
             person: None,
             groups: Vec::new(),
+            rooms: Vec::new(),
             hash: hash.to_owned(),
             created_at: at(1),
             expires_at: None,
@@ -238,6 +240,7 @@ fn tokens_are_found_by_hash() {
         let person = TokenRow {
             person: Some("ann".to_owned()),
             groups: vec!["doctors".to_owned(), "heads".to_owned()],
+            rooms: vec!["clinic:42".to_owned()],
             expires_at: Some(at(50)),
             ..row("b", "h2")
         };
@@ -256,6 +259,8 @@ fn tokens_are_found_by_hash() {
         run(&test.store, revoke()).await.unwrap();
         assert!(run(&test.store, revoke()).await.is_err());
         assert_eq!(count(10).await, 1);
+        let revoked = async |since| token::token_list_revoked(&test.store, at(since)).await.unwrap();
+        assert_eq!((revoked(20).await, revoked(21).await), (vec![rows[0].id.clone()], vec![]));
         let list = async |before: Option<&str>| {
             let rows = token::token_list(&test.store, &tenant(), before, 10).await.unwrap();
             rows.into_iter().map(|row| row.name).collect::<Vec<_>>()
@@ -265,6 +270,24 @@ fn tokens_are_found_by_hash() {
         let changed = TokenRow { name: "renamed".to_owned(), revoked_at: None, ..rows[0].clone() };
         run(&test.store, [token::token_put(&changed)]).await.unwrap();
         assert_eq!(token::token_get(&test.store, changed.id.as_str()).await.unwrap(), Some(changed));
+    });
+}
+
+#[test]
+fn a_ticket_is_good_once() {
+    for_each_store(async |test| {
+        let token_id = TokenId::fresh();
+        let insert = live_ticket::live_ticket_insert("t1", &token_id, at(30));
+        run(&test.store, [insert]).await.unwrap();
+        let find = async |hash, now| live_ticket::live_ticket_find(&test.store, hash, at(now)).await.unwrap();
+        assert_eq!(find("t1", 29).await, Some(token_id.clone()));
+        assert_eq!((find("t1", 30).await, find("t2", 29).await), (None, None));
+        run(&test.store, [live_ticket::live_ticket_use("t1")]).await.unwrap();
+        assert!(run(&test.store, [live_ticket::live_ticket_use("t1")]).await.is_err());
+        assert_eq!(find("t1", 29).await, None);
+        run(&test.store, [live_ticket::live_ticket_insert("t3", &token_id, at(30))]).await.unwrap();
+        run(&test.store, [live_ticket::live_ticket_delete_before(at(31))]).await.unwrap();
+        assert_eq!(find("t3", 1).await, None);
     });
 }
 
