@@ -33,8 +33,9 @@ pub use error::{ConfigError, ConfigErrors, ConfigWarning, Origin};
 pub use load::{DEFAULT_PATH, LoadOptions, Overrides};
 pub use secret::{Secret, SecretError, SecretRef};
 pub use settings::{
-    DispatchSettings, EgressSettings, FlowSecret, FlowSettings, JournalSettings, JournalUrl, LogFormat,
-    PacksSettings, ServerSettings, Settings, StoreSettings, StoreUrl, TenantSettings,
+    DispatchSettings, EgressSettings, FlowSecret, FlowSettings, JournalSettings, JournalUrl,
+    LivePublishSettings, LiveRuleSettings, LiveSettings, LogFormat, PacksSettings, ServerSettings, Settings,
+    StoreSettings, StoreUrl, TenantSettings,
 };
 pub use sources::{
     Credentials, HmacAlgorithm, HmacSettings, KeyEncoding, Provider, ProviderSettings, RateLimit,

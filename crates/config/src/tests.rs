@@ -115,6 +115,27 @@ fn nets(texts: &[&str]) -> Vec<ipnet::IpNet> {
 }
 
 #[test]
+fn live_rules_are_tables() {
+    let text = "[live]\nmax_rooms = 5\n[[live.rules]]\nevents = \"driver.**\"\nroom = \"route:{id}\"\n\
+                roles = [\"dispatcher\"]\n[[live.publish]]\nevents = \"driver.location\"\nroles = [\"driver\"]\n";
+    let live = load(text, &[]).unwrap().live;
+    assert_eq!((live.max_rooms, live.rules.len(), live.publish.len()), (5, 1, 1));
+    assert_eq!(
+        (live.rules[0].room.as_str(), live.publish[0].roles.as_slice()),
+        ("route:{id}", &["driver".to_owned()][..])
+    );
+    check_faults(
+        "[live]\nheartbeat_s = 0\n[[live.rules]]\nroom = \"\"\nx = 1\n",
+        &[
+            "2: live.heartbeat_s: must be between 1 and 3600, found 0",
+            "3: live.rules[0].events: is missing",
+            "4: live.rules[0].room: must be 1 to 256 bytes without control characters",
+            "5: live.rules[0].x: unknown key",
+        ],
+    );
+}
+
+#[test]
 fn origins_are_exact() {
     let read = |text: &str| load(&format!("[server]\ncors_origins = [\"{text}\"]"), &[]).is_ok();
     for good in ["https://portal.example", "http://localhost:3000", "http://[::1]:8080"] {
@@ -502,6 +523,9 @@ fn known_keys() -> std::collections::BTreeSet<String> {
     let value = tree::parse_document("name = \"a\"", &Path::new("x").into()).unwrap();
     let tenant = Located { value, origin: Origin::Default };
     crate::settings::read_tenants(vec![tenant], &JournalSettings::default(), &mut scope);
+    let empty = || Located { value: tree::Table::default(), origin: Origin::Default };
+    crate::settings::live::read_rule("live.rules[0]", empty(), &mut scope);
+    crate::settings::live::read_publish("live.publish[0]", empty(), &mut scope);
     for scheme in SCHEMES.iter().map(|row| row.name) {
         let text = format!("name = \"a\"\nscheme = \"{scheme}\"");
         let value = tree::parse_document(&text, &Path::new("x").into()).unwrap();
@@ -517,11 +541,13 @@ fn the_reference_page_lists_every_key() {
     let known = known_keys();
     assert!(known.len() > 40, "{known:?}");
     for key in known {
-        let (section, name) = key.split_once('.').unwrap();
+        let (section, name) = key.rsplit_once('.').unwrap();
         let row = match section {
             "sources" | "tenants" => format!("| `{name}` |"),
             // A table has no variable.
             "flow" if name == "secrets" => format!("| `{name}` | none |"),
+            "sources" | "tenants" | "live.rules" | "live.publish" => format!("| `{name}` |"),
+            "live" if matches!(name, "rules" | "publish") => format!("## [[live.{name}]]"),
             _ => format!("| `{name}` | `TRUNKLINE_{}__{}` |", section.to_uppercase(), name.to_uppercase()),
         };
         assert!(page.contains(&row), "docs/config.md has no row {row}");

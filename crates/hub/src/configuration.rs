@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use trunkline_config::{ConfigError, ConfigErrors, Env, LoadOptions, Overrides, Settings};
+use trunkline_config::{ConfigError, ConfigErrors, Env, LiveSettings, LoadOptions, Overrides, Settings};
 use trunkline_ingest::Source;
+use trunkline_live::{PublishRule, RoomRule, Rules, TemplateFault};
 use trunkline_store::StoreOptions;
 
 use crate::cli::ConfigArgs;
@@ -26,6 +27,25 @@ pub(crate) fn load(args: &ConfigArgs, listen: Option<String>, env: &Env) -> Resu
 pub(crate) fn prepare_sources(settings: &Settings, env: &Env) -> Result<Vec<Source>, Fault> {
     Source::prepare_all(&settings.sources, env)
         .map_err(|faults: Vec<ConfigError>| fault(&ConfigErrors(faults)))
+}
+
+/// Prepares the rules of live updates.
+///
+/// # Errors
+/// The first rule that cannot be used.
+pub(crate) fn prepare_live_rules(settings: &LiveSettings) -> Result<Rules, Fault> {
+    let wrong = |what: String| {
+        move |TemplateFault(why)| {
+            Fault::new(Exit::Usage, format!("{what}: {why}"), "see [live] in docs/config.md")
+        }
+    };
+    let rooms = settings.rules.iter().enumerate().map(|(i, rule)| {
+        RoomRule::new(&rule.events, &rule.room, rule.roles.clone()).map_err(wrong(format!("live.rules[{i}]")))
+    });
+    let publish = settings.publish.iter().enumerate().map(|(i, rule)| {
+        PublishRule::new(&rule.events, rule.roles.clone()).map_err(wrong(format!("live.publish[{i}]")))
+    });
+    Ok(Rules::new(rooms.collect::<Result<_, _>>()?, publish.collect::<Result<_, _>>()?))
 }
 
 /// How the store of these settings is opened.

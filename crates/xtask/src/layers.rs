@@ -73,8 +73,12 @@ pub const OWNED: &[(&str, &[&str], &str)] = &[
         &["api", "live", "mcp", "ingest", "hub", "bench", "testkit", "e2e"],
         "only edges and ingest speak HTTP to callers",
     ),
-    ("hyper", &["connect", "hub", "bench", "testkit", "e2e"], "outbound calls go through connect"),
-    ("hyper-util", &["connect", "hub", "bench", "testkit", "e2e"], "outbound calls go through connect"),
+    ("hyper", &["connect", "live", "hub", "bench", "testkit", "e2e"], "outbound calls go through connect"),
+    (
+        "hyper-util",
+        &["connect", "live", "hub", "bench", "testkit", "e2e"],
+        "outbound calls go through connect",
+    ),
     (
         "lapin",
         &["sinks"],

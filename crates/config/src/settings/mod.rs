@@ -5,6 +5,7 @@ mod dispatch;
 mod egress;
 mod flow;
 mod journal;
+pub(crate) mod live;
 mod packs;
 mod server;
 mod store;
@@ -16,6 +17,7 @@ pub use dispatch::DispatchSettings;
 pub use egress::EgressSettings;
 pub use flow::{FlowSecret, FlowSettings};
 pub use journal::{JournalSettings, JournalUrl};
+pub use live::{LivePublishSettings, LiveRuleSettings, LiveSettings};
 pub use packs::PacksSettings;
 pub use server::{LogFormat, ServerSettings};
 pub use store::{StoreSettings, StoreUrl};
@@ -30,7 +32,8 @@ use crate::tree::Table;
 
 /// Names the sections that variables may set; `tenants` and `sources` are arrays and set in the file
 /// only.
-pub(crate) const SECTIONS: &[&str] = &["server", "store", "journal", "dispatch", "egress", "flow", "packs"];
+pub(crate) const SECTIONS: &[&str] =
+    &["server", "store", "journal", "dispatch", "live", "egress", "flow", "packs"];
 
 /// Holds the whole configuration, checked.
 #[derive(Debug, Clone)]
@@ -43,6 +46,8 @@ pub struct Settings {
     pub journal: JournalSettings,
     /// `[dispatch]`: outbound deliveries.
     pub dispatch: DispatchSettings,
+    /// `[live]`: live connections.
+    pub live: LiveSettings,
     /// `[egress]`: where outbound calls may go.
     pub egress: EgressSettings,
     /// `[flow]`: what workflows may do outside.
@@ -69,6 +74,7 @@ impl Default for Settings {
             store: StoreSettings::default(),
             journal: JournalSettings::default(),
             dispatch: DispatchSettings::default(),
+            live: LiveSettings::default(),
             egress: EgressSettings::default(),
             flow: FlowSettings::default(),
             packs: PacksSettings::default(),
@@ -104,8 +110,8 @@ impl Settings {
     pub(crate) fn read(root: Table, data_dir: Option<PathBuf>, scope: &mut Scope) -> Self {
         let node = Located { value: root, origin: Origin::Default };
         let mut root = Section::new(String::new(), "", node, scope);
-        let [server, store, journal, dispatch, egress, flow, packs] =
-            ["server", "store", "journal", "dispatch", "egress", "flow", "packs"]
+        let [server, store, journal, dispatch, live, egress, flow, packs] =
+            ["server", "store", "journal", "dispatch", "live", "egress", "flow", "packs"]
                 .map(|name| (name, root.table(name)));
         let tenant_tables = root.tables("tenants");
         let source_tables = root.tables("sources");
@@ -119,6 +125,7 @@ impl Settings {
         open(store, &mut |section| settings.store = StoreSettings::read(section, data_dir.as_deref()));
         open(journal, &mut |section| settings.journal = JournalSettings::read(section));
         open(dispatch, &mut |section| settings.dispatch = DispatchSettings::read(section));
+        open(live, &mut |section| settings.live = LiveSettings::read(section));
         open(egress, &mut |section| settings.egress = EgressSettings::read(section));
         open(flow, &mut |section| settings.flow = FlowSettings::read(section));
         open(packs, &mut |section| settings.packs = PacksSettings::read(section));

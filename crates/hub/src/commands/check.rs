@@ -14,6 +14,7 @@ use crate::terminal::{Terminal, Tone, cell};
 pub fn run(args: &ConfigArgs, env: &Env, terminal: &Terminal) -> anyhow::Result<Exit> {
     let settings = configuration::load(args, None, env)?;
     configuration::prepare_sources(&settings, env)?;
+    configuration::prepare_live_rules(&settings.live)?;
     let packs = crate::running::packs::load(&settings.packs.load)?;
     for warning in &settings.warnings {
         terminal.note(format_args!("{}: {warning}", cell("warning", Tone::Warn)));

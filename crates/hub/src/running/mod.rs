@@ -2,9 +2,10 @@
 //! end-to-end tests, which run it in their own process on port 0.
 //!
 //! ```text
-//! start:  settings → port → store → journal → ownership → retention → client → dispatch → workflows → replays → logistics → ingest → api → listen
-//! stop:   drain flag → no new connections → requests, attempts and workflow calls in flight ‖ → replays, logistics, retention → leases →
-//!         refused log → store
+//! start:  settings → port → store → journal → ownership → retention → client → dispatch → workflows → replays → logistics → ingest → api →
+//!         live → listen
+//! stop:   drain flag → no new connections → requests, live connections, attempts and workflow calls in flight ‖ → replays, logistics,
+//!         retention → leases → refused log → store
 //! ```
 //!
 //! Invariants: the port is taken before anything is written, so a second hub by mistake changes nothing; it begins to
@@ -13,6 +14,7 @@
 
 mod exits;
 mod figures;
+mod live;
 pub(crate) mod packs;
 mod seams;
 mod secrets;
@@ -45,6 +47,7 @@ use trunkline_ingest::{Ingest, IngestOptions, Outbound};
 use trunkline_journal::Journal;
 use trunkline_journal::ownership::{self, Ownership, OwnershipOptions};
 use trunkline_journal::retention::{self, RetentionOptions, TenantLimits};
+use trunkline_live::{Live, LiveMetrics, Rules};
 use trunkline_logistics::ledger::OwnLedger;
 use trunkline_logistics::upkeep;
 use trunkline_model::{Clock, PerTenant, Secret, SystemClock, Tenant};
@@ -67,6 +70,7 @@ pub struct RunningHub {
     first_token: Option<Secret>,
     engines: Engines,
     server: Server,
+    live: Live,
     draining: CancellationToken,
     drain_timeout: Duration,
 }
@@ -114,6 +118,7 @@ pub async fn start(settings: Settings, env: &Env) -> anyhow::Result<RunningHub> 
     let node = format!("node_{}", hex::encode(random_bytes::<4>()?));
     // Faults of the configuration come before anything is touched.
     let sources = configuration::prepare_sources(&settings, env)?;
+    let live_rules = configuration::prepare_live_rules(&settings.live)?;
     let folders = settings.packs.load.clone();
     let packs = tokio::task::spawn_blocking(move || packs::load(&folders)).await??;
     // The port is taken before the store is opened: a second hub must not even migrate.
@@ -131,14 +136,14 @@ pub async fn start(settings: Settings, env: &Env) -> anyhow::Result<RunningHub> 
             return Err(error);
         }
     };
-    let doors = Doors { settings: &settings, env, node: &node, engines: &engines };
+    let doors = Doors { settings: &settings, env, node: &node, engines: &engines, live_rules };
     match open_doors(doors, registry, egress, listener).await {
-        Ok((server, first_token, draining)) => {
+        Ok((server, live, first_token, draining)) => {
             let addr = server.addr();
             tracing::info!(node.id = %node, %addr, store = %settings.store.url.redacted(),
                 n_sources = settings.sources.len(), "hub started");
             let drain_timeout = settings.server.drain_timeout;
-            Ok(RunningHub { addr, node, first_token, engines, server, draining, drain_timeout })
+            Ok(RunningHub { addr, node, first_token, engines, server, live, draining, drain_timeout })
         }
         Err(error) => {
             tokio::join!(engines.dispatcher.stop(), engines.workflows.stop());
@@ -287,6 +292,7 @@ struct Doors<'a> {
     env: &'a Env,
     node: &'a str,
     engines: &'a Engines,
+    live_rules: Rules,
 }
 
 /// Seeds the first token and begins to take requests.
@@ -295,8 +301,8 @@ async fn open_doors(
     mut registry: Registry,
     egress: PerTenant<EgressPolicy>,
     listener: server::Bound,
-) -> anyhow::Result<(Server, Option<Secret>, CancellationToken)> {
-    let Doors { settings, env, node, engines } = doors;
+) -> anyhow::Result<(Server, Live, Option<Secret>, CancellationToken)> {
+    let Doors { settings, env, node, engines, live_rules } = doors;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let given = env.get("TRUNKLINE_ADMIN_TOKEN").filter(|token| !token.is_empty()).map(Secret::new);
     let first_token = seed_admin(&engines.store, given.as_ref(), clock.now()).await.with_context(|| {
@@ -310,6 +316,7 @@ async fn open_doors(
     ));
     let draining = CancellationToken::new();
     let metrics = ApiMetrics::register(&mut registry);
+    let live_metrics = LiveMetrics::register(&mut registry);
     let state = ApiState::new(ApiParts {
         journal: Journal::new(engines.store.clone(), clock),
         node_id: node.to_owned(),
@@ -336,13 +343,12 @@ async fn open_doors(
             requests_per_s: NonZeroU32::new(settings.server.api_rate_limit_per_s),
         },
     });
-    let routers = server::Routers {
-        ingest: engines.ingest.clone(),
-        api: trunkline_api::router(state, axum::Router::new()),
-    };
+    let live = live::start(state.clone(), &settings.live, live_rules, live_metrics);
+    let api = trunkline_api::router(state, live.router());
+    let routers = server::Routers { ingest: engines.ingest.clone(), api };
     let max_connections = settings.server.max_connections;
     let server = listener.serve(routers, max_connections).context("the listener cannot start")?;
-    Ok((server, first_token, draining))
+    Ok((server, live, first_token, draining))
 }
 
 impl RunningHub {
@@ -373,12 +379,17 @@ impl RunningHub {
 
     /// Stops taking requests, lets those under way finish, stops the engines and closes the store.
     pub async fn shutdown(self) {
-        let Self { engines, server, draining, node, drain_timeout, .. } = self;
+        let Self { engines, server, live, draining, node, drain_timeout, .. } = self;
         // From here on `/readyz` fails and writes are refused, so that load balancers and senders go elsewhere.
         draining.cancel();
         engines.ingest.start_drain();
         // Side by side: each is bounded by the drain time, and neither waits for the other.
-        tokio::join!(server.shutdown(drain_timeout), engines.dispatcher.stop(), engines.workflows.stop());
+        tokio::join!(
+            server.shutdown(drain_timeout),
+            live.stop(drain_timeout.saturating_sub(CLOSING)),
+            engines.dispatcher.stop(),
+            engines.workflows.stop()
+        );
         engines.close().await;
         tracing::info!(node.id = %node, "hub stopped");
     }

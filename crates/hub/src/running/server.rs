@@ -180,7 +180,9 @@ impl Connection {
             .max_buf_size(HEAD_LIMIT_BYTES)
             .max_headers(MAX_HEADERS)
             .pipeline_flush(true)
-            .serve_connection(TokioIo::new(stream), service_fn(move |request| routers.answer(request, peer)));
+            .serve_connection(TokioIo::new(stream), service_fn(move |request| routers.answer(request, peer)))
+            // A connection that becomes a live one is no longer counted or drained here: its edge does that.
+            .with_upgrades();
         tokio::pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => return ended,

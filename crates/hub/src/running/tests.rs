@@ -190,3 +190,73 @@ async fn metrics_show_what_ingest_counts() {
     assert!(text.contains("trunkline_ingest_unknown_source_total 1"), "{text}");
     hub.shutdown().await;
 }
+
+/// One frame of a server: its opcode and what it holds, at most 64 KiB of it.
+fn read_frame(stream: &mut std::net::TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).unwrap();
+    let mut length = usize::from(head[1]);
+    if length == 126 {
+        let mut long = [0; 2];
+        stream.read_exact(&mut long).unwrap();
+        length = usize::from(u16::from_be_bytes(long));
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    (head[0] & 0x0f, body)
+}
+
+/// A frame of a client, masked with zeros.
+fn write_frame(stream: &mut std::net::TcpStream, frame: &serde_json::Value) {
+    let text = frame.to_string();
+    assert!(text.len() < 126, "{text}");
+    stream.write_all(&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0]).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_updates_come_by_ticket_and_end_with_the_hub() {
+    use serde_json::{Value, json};
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings(dir.path(), "127.0.0.1:0");
+    settings.server.max_connections = 3;
+    let hub = start(settings, &Env::default()).await.unwrap();
+    let token = hub.first_token().unwrap().expose().to_owned();
+    let admin = api(&hub, Some(&token));
+    let ticket = admin.post("api/v1/live/tickets", Content::default()).await.unwrap()["ticket"].clone();
+    let open = |hub: &RunningHub| {
+        let mut stream = connect(hub);
+        let head = "GET /live HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            answer.extend(byte);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
+        stream
+    };
+    // Live connections do not count as connections of the listener.
+    let others = [open(&hub), open(&hub)];
+    let mut live = open(&hub);
+    let frame = |body: (u8, Vec<u8>)| serde_json::from_slice::<Value>(&body.1).unwrap();
+    write_frame(&mut live, &json!({ "type": "auth", "ticket": ticket }));
+    assert_eq!(frame(read_frame(&mut live))["role"], "admin");
+    write_frame(&mut live, &json!({ "type": "subscribe", "rooms": ["clinic:1"] }));
+    assert_eq!(frame(read_frame(&mut live))["type"], "subscribed");
+    let event =
+        json!({ "specversion": "1.0", "id": "e", "source": "/t", "type": "a.b", "data": { "clinicId": 1 } });
+    admin.post("api/v1/events", Content::json(&event)).await.unwrap();
+    assert_eq!(frame(read_frame(&mut live))["event"]["id"], "e");
+    write_frame(&mut live, &json!({ "type": "publish", "event": { "type": "a.b", "source": "no\u{1}" } }));
+    assert_eq!(frame(read_frame(&mut live))["code"], "request.invalid");
+
+    let stopping = tokio::spawn(hub.shutdown());
+    let (opcode, body) = read_frame(&mut live);
+    assert_eq!((opcode, u16::from_be_bytes([body[0], body[1]])), (8, 1001));
+    drop((live, others));
+    stopping.await.unwrap();
+}
