@@ -1,4 +1,5 @@
-"""Every set of signature headers that deliveries can carry, each verified by the official libraries of that format.
+"""Every set of signature headers that deliveries can carry, each verified by the official libraries of that format, where
+there are any, and those of other senders by hand as well (`by_hand.py`).
 
 Libraries that know only `v1` must pick it out of several signatures; `v1a`, which none of them knows, is checked with the
 endpoint's public key by the `cryptography` package.
@@ -20,6 +21,7 @@ import svix.webhooks
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+import by_hand
 from hub import Hub
 from javascript import ask
 from receiver import Received, Receiver
@@ -41,15 +43,24 @@ def stripe_in_python(secret: str, received: Received) -> None:
     stripe.WebhookSignature.verify_header(received.body.decode(), signature, secret, tolerance=300)
 
 
-def convoy_in_python(secret: str, received: Received) -> None:
-    signature = received.headers["x-convoy-signature"]
-    signed = received.body.decode()
-    if signature.startswith("t="):
-        # The library checks the time of the advanced form, and leaves it to its caller to put it before the body.
-        signed = signature.partition(",")[0].removeprefix("t=") + "," + signed
-    outcome = convoy.utils.webhook.Webhook(secret).verify_signature(signed, signature)
-    if outcome is not True:
-        raise ValueError(outcome)
+def convoy_in_python(digest: str = "sha256", encoding: str = "hex") -> Callable[[str, Received], None]:
+    def verify(secret: str, received: Received) -> None:
+        signature = received.headers["x-convoy-signature"]
+        signed = received.body.decode()
+        if signature.startswith("t="):
+            # The library checks the time of the advanced form, and leaves it to its caller to put it before the body.
+            signed = signature.partition(",")[0].removeprefix("t=") + "," + signed
+        webhook = convoy.utils.webhook.Webhook(secret, hash=digest, encoding=encoding)
+        outcome = webhook.verify_signature(signed, signature)
+        # Of base64 it says nothing when it fits, and the fault in words when it does not.
+        if outcome is not (True if encoding == "hex" else None):
+            raise ValueError(outcome)
+
+    return verify
+
+
+def hand(name: str) -> Callable[[str, Received], None]:
+    return lambda secret, received: by_hand.verify(name, secret, received)
 
 
 def in_javascript(library: str) -> Callable[[str, Received], None]:
@@ -68,12 +79,18 @@ SVIX = [svix_in_python, in_javascript("svix")]
 LIBRARIES = {
     "standard": STANDARD + SVIX,
     "svix": SVIX,
-    "stripe": [stripe_in_python, in_javascript("stripe")],
-    "convoy": [convoy_in_python],
-    "convoy_simple": [convoy_in_python],
-    "hook0": [in_javascript("hook0")],
+    "stripe": [stripe_in_python, in_javascript("stripe"), hand("stripe")],
+    "convoy": [convoy_in_python(), hand("convoy")],
+    "convoy_simple": [convoy_in_python(), hand("convoy_simple")],
+    "convoy_simple_base64": [convoy_in_python(encoding="base64"), hand("convoy_simple_base64")],
+    "convoy_simple_sha512": [convoy_in_python("sha512"), hand("convoy_simple_sha512")],
+    "convoy_simple_sha512_base64": [convoy_in_python("sha512", "base64"), hand("convoy_simple_sha512_base64")],
+    "outpost": [hand("outpost")],
+    "hook0": [in_javascript("hook0"), hand("hook0")],
 }
 KEYED_BY_TEXT = [name for name in LIBRARIES if name not in ("standard", "svix")]
+# The others have room for one signature.
+SEVERAL = ("convoy", "outpost", "stripe")
 
 
 def foreign(secret: str) -> str:
@@ -193,7 +210,32 @@ def test_formats_of_other_senders(hub, receiver: Receiver, endpoint, name: str) 
     assert "secret" not in renewed
     emit(hub, f"{name}.sent")
     received = receiver.next()
-    # Convoy's library looks at the first signature only, and Hook0's and Convoy's simple form have room for one.
+    # Convoy's library looks at the first signature only.
     secrets = ["a-newer-secret-as-text-0123456789"] + ([TEXT_SECRET] if name == "stripe" else [])
     for secret in secrets:
         check(name, received, secret)
+
+
+@pytest.mark.parametrize("name", KEYED_BY_TEXT)
+def test_signatures_by_hand(hub, receiver: Receiver, endpoint, name: str) -> None:
+    """Each live secret gives exactly one signature, the newest first, and no other secret gives any."""
+    made = endpoint(f"{name}.by.hand", signature_format=name, secret=TEXT_SECRET)
+    newer = "a-newer-secret-as-text-0123456789"
+    renew(hub, made, secret=newer)
+    emit(hub, f"{name}.by.hand")
+    received = receiver.next()
+    live = [newer, TEXT_SECRET] if name in SEVERAL else [newer]
+    assert by_hand.signatures(name, received) == [by_hand.expected(name, secret, received) for secret in live]
+    for secret in live:
+        by_hand.verify(name, secret, received)
+    if name not in SEVERAL:
+        with pytest.raises(ValueError):
+            by_hand.verify(name, TEXT_SECRET, received)
+
+    renew(hub, made, secret="the-last-secret-as-text-0123456789", overlap_s=0)
+    emit(hub, f"{name}.by.hand")
+    received = receiver.next()
+    by_hand.verify(name, "the-last-secret-as-text-0123456789", received)
+    for secret in (newer, TEXT_SECRET):
+        with pytest.raises(ValueError):
+            by_hand.verify(name, secret, received)
