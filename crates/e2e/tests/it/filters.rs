@@ -71,7 +71,8 @@ async fn an_endpoint_gets_what_its_filter_wants(site: Site) {
             })
             .collect()
     };
-    let missed = hub.get(&format!("/api/v1/webhooks/{filtered}/undelivered")).await;
+    let undelivered = format!("/api/v1/webhooks/{filtered}/undelivered");
+    let missed = hub.wait_for(&undelivered, |page| page["items"].as_array().unwrap().len() == 3).await;
     assert_eq!(reasons(&missed, "skipped"), ["b-small filtered", "c-foreign filtered", "d-absent filtered"]);
     let path = format!("/api/v1/webhooks/{fails}/deliveries?state=cancelled");
     let cancelled = hub.wait_for(&path, |page| page["items"].as_array().unwrap().len() == 5).await;
