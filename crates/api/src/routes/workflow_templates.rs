@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use trunkline_flow::Format;
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::answers::{json as answer_json, located};
 use super::workflow_definitions::refused;
-use super::workflows::{WorkflowAnswer, unstarted};
+use super::workflows::{START_KEY, WorkflowAnswer, sent_key, unstarted};
 use crate::auth::{Permit, grants};
 use crate::input::{Field, Id, Input, JsonBody, Kind, Text};
 use crate::openapi::{Answer, Body, Operation};
@@ -31,11 +31,7 @@ static START: &[Field] = &[
         "What it is started with, as the template's `inputs` say. Default: `{}`.",
     ),
     Field::optional("document_id", LINE, "The document of yours that it is about."),
-    Field::optional(
-        "start_key",
-        LINE,
-        "Starts one workflow for ever: the same key again answers with the one that is there.",
-    ),
+    START_KEY,
 ];
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -124,6 +120,7 @@ async fn start(
     permit: Permit<grants::WorkflowsWrite>,
     State(state): State<ApiState>,
     Id(name): Id,
+    headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let template = find(&name)?;
@@ -137,7 +134,8 @@ async fn start(
     let definition = stored.map_err(refused)?.row;
     let new = NewInstance {
         document_id,
-        start_key: start_key.map(|key| format!("api:{key}")),
+        start_key,
+        request_key: sent_key(&headers),
         started_by: Some(permit.actor().user),
         ..NewInstance::new(permit.tenant.clone(), input)
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use trunkline_flow::engine::{Decision, NewInstance, SendError, resolve};
@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use super::answers::{json as answer_json, located};
 use super::workflow_definitions::refused;
 use crate::auth::{Permit, grants};
+use crate::idempotency;
 use crate::input::{Field, Id, Input, JsonBody, Kind, Query, Text};
 use crate::openapi::{Answer, Body, Operation};
 use crate::page::{self, Page, Paging};
@@ -32,6 +33,12 @@ const LINE: Kind = Kind::Text(Text::line(1, 256));
 const MAX_WAIT_S: i64 = 30;
 const REASON: Field = Field::optional("reason", LINE, "Why, for those who look later.");
 
+pub(super) const START_KEY: Field = Field::optional(
+    "start_key",
+    LINE,
+    "Starts one workflow of the definition for as long as that one is kept: the same key again answers with it.",
+);
+
 static CREATE: &[Field] = &[
     Field::optional(
         "definition",
@@ -40,11 +47,7 @@ static CREATE: &[Field] = &[
     ),
     Field::optional("input", Kind::Json, "What it is started with. Default: `{}`."),
     Field::optional("document_id", LINE, "The document of yours that it is about."),
-    Field::optional(
-        "start_key",
-        LINE,
-        "Starts one workflow for ever: the same key again answers with the one that is there.",
-    ),
+    START_KEY,
     Field::optional("name", Kind::Json, "Simple form: what the workflow is called."),
     Field::optional("documentId", Kind::Json, "Simple form: the document it is about."),
     Field::optional("steps", Kind::Json, "Simple form: names of steps that people do one after the other."),
@@ -403,13 +406,15 @@ async fn create(
     permit: Permit<grants::WorkflowsWrite>,
     State(state): State<ApiState>,
     Query(query): Query,
+    headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let patience = patience(query)?;
     let wanted = wanted(&state, &permit.tenant, body.required()?).await?;
     let new = NewInstance {
         document_id: wanted.document_id,
-        start_key: wanted.start_key.map(|key| format!("api:{key}")),
+        start_key: wanted.start_key,
+        request_key: sent_key(&headers),
         started_by: Some(permit.actor().user),
         ..NewInstance::new(permit.tenant.clone(), wanted.input)
     };
@@ -417,6 +422,12 @@ async fn create(
     let row = wait(&state, &permit.tenant, row, patience).await?;
     let path = format!("/api/v1/workflows/{}", row.id);
     Ok(located(answer_json(StatusCode::CREATED, &WorkflowAnswer::from(row)), &path))
+}
+
+/// The `Idempotency-Key` of a start. It holds for the instance as well as for the answer: where the hub dies between the
+/// two, the next request under the key finds what the first one started.
+pub(super) fn sent_key(headers: &HeaderMap) -> Option<String> {
+    idempotency::key(headers).ok().flatten()
 }
 
 fn patience(mut query: Input) -> Result<Duration, Problem> {

@@ -2,8 +2,10 @@
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use trunkline_store::Commit;
+use trunkline_store::tables::idempotency::idempotency_release;
 
-use crate::harness::{Answer, Hub};
+use crate::harness::{Answer, Hub, tenant};
 
 const STEPS: &str = "document: {dsl: '1.0.3', namespace: clinic, name: referral, version: '1.0.0'}\ndo:\n- send: {call: http, with: {method: post, endpoint: 'https://example.com/referrals', body: '${ . }'}}\n- sign: {call: 'step:1@default', with: {form: {type: object, required: [by]}}}\n- done: {set: {signed: '${ .data.by }'}}";
 
@@ -325,4 +327,28 @@ async fn a_template_is_listed_read_and_started() {
     let other =
         hub.call(Method::POST, "/api/v1/workflow-templates/approval/start").token(hub.token("viewer"));
     assert_eq!(other.json(&json!({})).send().await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_start_is_known_by_its_key_even_when_its_answer_was_lost() {
+    let hub = Hub::start().await;
+    store(&hub, STEPS).await;
+    let other = STEPS.replace("name: referral", "name: other");
+    store(&hub, &other).await;
+    let start = async |key: &str, body: &Value| {
+        let call = hub.call(Method::POST, "/api/v1/workflows").token(hub.token("operator"));
+        id_of(&call.header("idempotency-key", key).json(body).send().await)
+    };
+    let body = json!({"definition": "clinic/referral"});
+    let first = start("k-1", &body).await;
+    assert_ne!(start("k-2", &body).await, first);
+    // The instance was stored, and the hub died before the answer was.
+    let release = idempotency_release(&tenant(), "k-1");
+    hub.store.commit(Commit::statements(vec![release])).await.unwrap();
+    assert_eq!(start("k-1", &body).await, first);
+    // A start key belongs to a definition.
+    let keyed = |name: &str| json!({"definition": name, "start_key": "s"});
+    let one = start("k-3", &keyed("clinic/referral")).await;
+    assert_eq!(start("k-4", &keyed("clinic/referral")).await, one);
+    assert_ne!(start("k-5", &keyed("clinic/other")).await, one);
 }

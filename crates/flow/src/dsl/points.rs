@@ -327,7 +327,13 @@ impl Reader {
     fn idempotency(&mut self, at: &At<'_>, stage: Stage) -> Option<Idempotency> {
         let mut fields = Fields::open(at, "an idempotency", self)?;
         let key = fields.optional("key").map(|at| self.text_value(&at, stage));
-        let mode = fields.optional("mode").and_then(|at| self.choice(&at, &MODES));
+        let mode = match fields.optional("mode") {
+            Some(at) if stage == Stage::Trigger => {
+                self.shape(&at, "a mode is a call's", "move it to the task that calls");
+                None
+            }
+            at => at.and_then(|at| self.choice(&at, &MODES)),
+        };
         fields.close(Extra::Closed, self);
         Some(Idempotency { key, mode: mode.unwrap_or_default() })
     }

@@ -12,6 +12,7 @@ use trunkline_model::{EventRecord, Shard, Tenant, cloudevents};
 use trunkline_store::tables::workflow::definition::{self, DefinitionRow};
 use trunkline_store::tables::workflow::gathered;
 use trunkline_store::tables::workflow::inbox;
+use trunkline_store::tables::workflow::instance;
 use trunkline_store::tables::workflow::subscription;
 use trunkline_store::{Commit, NewEvent, ReadError, Statement};
 
@@ -169,6 +170,8 @@ struct Found {
     /// What short workflows emit.
     events: Vec<NewEvent>,
     shards: HashSet<Shard>,
+    /// Keys that definitions make of inputs, of what the batch starts.
+    keys: HashSet<(Tenant, String)>,
 }
 
 impl Matcher {
@@ -195,7 +198,7 @@ impl Matcher {
             let event: Value =
                 serde_json::from_slice(&cloudevents::to_structured(&record.event)).unwrap_or_default();
             for trigger in started {
-                self.start(trigger, record, &event, &mut found).await;
+                self.start(trigger, record, &event, &mut found).await?;
             }
             for (of_type, site) in listened {
                 self.reach(record, &event, of_type, site, &mut found).await?;
@@ -219,11 +222,17 @@ impl Matcher {
     }
 
     /// Starts an instance if the definition is started by such events.
-    async fn start(&self, trigger: &Trigger, record: &EventRecord, event: &Value, found: &mut Found) {
-        let Some(Schedule::On(strategy, read)) = &trigger.program.workflow().schedule else { return };
+    async fn start(
+        &self,
+        trigger: &Trigger,
+        record: &EventRecord,
+        event: &Value,
+        found: &mut Found,
+    ) -> Result<(), ProgramError> {
+        let Some(Schedule::On(strategy, read)) = &trigger.program.workflow().schedule else { return Ok(()) };
         // A reader that is behind must not start workflows for what came before anybody wanted them.
         if record.recorded_at < trigger.definition.updated_at {
-            return;
+            return Ok(());
         }
         let now = self.shared.now();
         let n_shards = self.shared.journal.n_shards();
@@ -233,19 +242,29 @@ impl Matcher {
             let shard = schedule::shard_of_definition(tenant, namespace, name, n_shards);
             let row = gather::row_of(definition, shard, strategy, record, event, now);
             found.gathered.extend(row.as_ref().map(gathered::gathered_insert));
-            return;
+            return Ok(());
         }
         let takes = |filter: &EventFilter| takes_alone(filter, event, &Map::new(), now).is_some();
         let filters = strategy.filters();
         if !filters.is_empty() && !filters.into_iter().any(takes) {
-            return;
+            return Ok(());
         }
         let input = Value::Array(vec![hand_over(event, *read)]);
         let name = format!("{}/{}", definition.namespace, definition.name);
+        let own_key = start::own_key(&trigger.program, &input, now);
+        if let Some(key) = &own_key {
+            // Whoever was first with the key has started it: in the store, or earlier in this very batch.
+            let is_first = found.keys.insert((record.event.tenant.clone(), key.clone()));
+            let store = self.shared.journal.store();
+            if !is_first || instance::instance_find_start(store, &record.event.tenant, key).await?.is_some() {
+                return Ok(());
+            }
+        }
+        let event_key = || format!("event:{name}:{}:{}", record.event.source, record.event.id);
         let new = NewInstance {
             correlation_id: Some(record.event.correlationid.to_string()),
             causation_id: Some(record.event.id.as_str().to_owned()),
-            start_key: Some(format!("event:{name}:{}:{}", record.event.source, record.event.id)),
+            start_key: Some(own_key.unwrap_or_else(event_key)),
             ..NewInstance::new(record.event.tenant.clone(), input.clone())
         };
         let row = new.into_row(definition, &trigger.program, now, n_shards);
@@ -264,6 +283,7 @@ impl Matcher {
             (row.tenant.to_string(), row.namespace.clone(), row.name.clone(), row.shard, found.starts.len());
         let statements = statements.unwrap_or_else(|| start::statements(&row, input));
         found.starts.insert(place, statements);
+        Ok(())
     }
 
     /// Leaves the event for those who listen at a site.

@@ -172,7 +172,8 @@ impl Engine {
         }
     }
 
-    /// Starts an instance of a definition. With a start key that was used before it gives the instance that is there.
+    /// Starts an instance of a definition. With a start key that was used before for the same definition, by the caller or
+    /// by what the definition makes of the input, it gives the instance that is there.
     pub async fn start_instance(
         &self,
         definition: &DefinitionRow,
@@ -180,8 +181,16 @@ impl Engine {
     ) -> Result<InstanceRow, StartError> {
         let shared = &self.shared;
         let program = shared.programs.get(&definition.hash).await?;
-        let input = new.input.clone();
-        let row = new.into_row(definition, &program, shared.now(), shared.journal.n_shards());
+        let (input, now) = (new.input.clone(), shared.now());
+        let scoped = |by: &str, key: &Option<String>| {
+            let key = key.as_ref()?;
+            Some(format!("{by}:{}/{}:{key}", definition.namespace, definition.name))
+        };
+        let start_key = scoped("api", &new.start_key)
+            .or_else(|| start::own_key(&program, &input, now))
+            .or_else(|| scoped("request", &new.request_key));
+        let new = NewInstance { start_key, ..new };
+        let row = new.into_row(definition, &program, now, shared.journal.n_shards());
         match shared.journal.commit(Commit::statements(start::statements(&row, input))).await {
             Ok(_) => {
                 shared.poke(row.shard);

@@ -10,7 +10,7 @@ use trunkline_store::{Commit, CommitError, ReadError, Statement, Store};
 
 use super::Shared;
 use super::input::{Failure, Input};
-use super::machine::hex_digest;
+use super::machine::{hex_digest, text_alone};
 use super::state::ChildStart;
 use crate::dsl::error::StandardError;
 use crate::program::Program;
@@ -30,6 +30,8 @@ pub struct NewInstance {
     pub causation_id: Option<String>,
     /// What must start no second instance.
     pub start_key: Option<String>,
+    /// What the request is known by, which takes the place of a key that neither the caller nor the definition gives.
+    pub request_key: Option<String>,
     /// Who starts it: a person, or a token that is nobody's.
     pub started_by: Option<String>,
     /// The instance that waits for it, with what that one calls it.
@@ -46,6 +48,7 @@ impl NewInstance {
             correlation_id: None,
             causation_id: None,
             start_key: None,
+            request_key: None,
             started_by: None,
             parent: None,
         }
@@ -93,6 +96,14 @@ impl NewInstance {
             finished_at: None,
         }
     }
+}
+
+/// What a definition makes two starts the same by; nothing where it says nothing, or nothing about this input.
+pub(crate) fn own_key(program: &Program, input: &Value, at: Timestamp) -> Option<String> {
+    let workflow = program.workflow();
+    let key = text_alone(workflow.points.idempotency.as_ref()?.key.as_ref()?, input, at)?;
+    let (document, digest) = (&workflow.document, hex_digest(key.as_bytes()));
+    Some(format!("key:{}/{}:{}", document.namespace, document.name, &digest[..40]))
 }
 
 /// What makes an instance true.

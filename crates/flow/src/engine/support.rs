@@ -35,7 +35,6 @@ pub fn unsupported(program: &Program) -> Vec<Unsupported> {
         (points.concurrency.is_some(), "concurrency is not limited"),
         (points.rate_limit.is_some(), "rates are not limited"),
         (points.compensate.is_some(), "nothing is compensated"),
-        (points.idempotency.is_some(), "starts have the key of their caller only"),
     ];
     for (_, what) in asked.into_iter().filter(|(is_asked, _)| *is_asked) {
         add("/document/metadata/trunkline", Rule::ExtensionPoints, what);

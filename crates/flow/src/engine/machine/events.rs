@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 use trunkline_model::{Tenant, Timestamp, cloudevents};
 
+use super::outside::plain;
 use super::{Machine, Todo, derived_id, hex_digest};
 use crate::dsl::error::StandardError;
 use crate::dsl::events::{AttributeTest, EventDefinition, EventFilter, ReadAs, Strategy, Until};
@@ -14,7 +15,7 @@ use crate::dsl::tasks::{Body, Task};
 use crate::engine::input::Failure;
 use crate::engine::machine::scope::View;
 use crate::engine::state::{Action, Effect, Listening, LookBack, State, Wait, Work};
-use crate::expression::{Expression, Scope};
+use crate::expression::{Expression, Scope, Template};
 use crate::program::Program;
 
 /// Attributes that say whose an event is and what caused it: they are the engine's to set.
@@ -56,6 +57,18 @@ pub(crate) fn takes_alone(
 /// Tells whether a condition of what starts workflows holds for the events so far.
 pub(crate) fn holds_alone(condition: &Expression, events: &Value, at: Timestamp) -> bool {
     condition.holds(events, &NoScope(at)).unwrap_or(false)
+}
+
+/// The text that a template gives before there is an instance; nothing where it gives nothing or fails.
+pub(crate) fn text_alone(template: &Template, input: &Value, at: Timestamp) -> Option<String> {
+    match template.evaluate(input, &NoScope(at)) {
+        Ok(Value::Null) => None,
+        Ok(value) => Some(plain(&value)),
+        Err(error) => {
+            tracing::warn!(error = %error, "a key of a workflow cannot be computed");
+            None
+        }
+    }
 }
 
 /// Which event a filter has taken.

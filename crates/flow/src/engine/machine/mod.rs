@@ -32,7 +32,7 @@ use trunkline_model::{Timestamp, WorkflowId};
 
 pub(crate) use digest::{derived_id, hex_digest};
 pub(crate) use events::{
-    accepts, correlation_digest, correlation_of_event, hand_over, holds_alone, takes_alone,
+    accepts, correlation_digest, correlation_of_event, hand_over, holds_alone, takes_alone, text_alone,
 };
 
 pub use migrate::MoveFault;

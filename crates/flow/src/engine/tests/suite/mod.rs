@@ -139,7 +139,7 @@ macro_rules! features {
 
 features! {
     calls, children, control, crash, data_flow, definitions, emit, errors, expressions, flow, fork, functions, listen,
-    loops, retry, starts, switch, waits,
+    limits, loops, retry, starts, switch, waits,
 }
 
 fn feature(name: &str) {

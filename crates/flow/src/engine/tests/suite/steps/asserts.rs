@@ -12,7 +12,7 @@ use super::super::world::{TaskRun, World};
 use super::duration;
 
 /// Sentences about the workflow and its tasks, from the kit; then ours about calls, events, time and definitions.
-pub(super) const ASSERT: [&str; 47] = [
+pub(super) const ASSERT: [&str; 50] = [
     "the workflow should complete",
     "the workflow should complete with output:",
     "the workflow should fault",
@@ -45,6 +45,9 @@ pub(super) const ASSERT: [&str; 47] = [
     "the error detail should contain {}",
     "{} instances should have been started",
     "{} instances should have completed",
+    "{} instances should have faulted",
+    "{} instances should have been cancelled",
+    "{} instances should wait",
     "there should be {} calls",
     "{} {} should have been called {} times",
     "call {} should have body:",
@@ -265,9 +268,14 @@ fn of_task(runs: &[TaskRun], (pattern, words): (&str, &[&str]), expected: Option
 
 async fn of_instances(world: &World<'_>, (pattern, words): (&str, &[&str])) {
     let rows = world.instances().await;
+    let in_phase = |phase: InstancePhase| rows.iter().filter(|row| row.phase == phase).count();
     let n = match pattern {
         "{} instances should have been started" => rows.len(),
-        _ => rows.iter().filter(|row| row.phase == InstancePhase::Completed).count(),
+        "{} instances should have completed" => in_phase(InstancePhase::Completed),
+        "{} instances should have faulted" => in_phase(InstancePhase::Faulted),
+        "{} instances should have been cancelled" => in_phase(InstancePhase::Cancelled),
+        "{} instances should wait" => in_phase(InstancePhase::Waiting),
+        _ => unreachable!("invariant: every pattern of the table is here: {pattern}"),
     };
     assert_eq!(n.to_string(), words[0], "{:?}", rows.iter().map(|row| row.phase).collect::<Vec<_>>());
 }

@@ -43,10 +43,11 @@ const ARRANGE: [&str; 13] = [
     "the tasks are:",
 ];
 
-const ACT: [&str; 15] = [
+const ACT: [&str; 16] = [
     "the workflow is executed",
     "the workflow is published",
     "the workflow is started",
+    "the workflow is started with:",
     "the workflow runs on",
     "{} passes",
     "an event arrives:",
@@ -194,6 +195,10 @@ async fn act(world: &mut World<'_>, (pattern, words): (&str, &[&str]), doc: Opti
         ("the workflow is executed", []) => return world.execute().await,
         ("the workflow is published", []) => return world.publish().await,
         ("the workflow is started", []) => return world.begin().await,
+        ("the workflow is started with:", []) => {
+            world.input = data(doc);
+            return world.begin().await;
+        }
         ("the workflow runs on", []) => return world.run_on().await,
         ("{} passes", [time]) => return world.pass(duration(time)).await,
         ("an event arrives:", []) => world.emit(&data(doc)).await,
