@@ -64,6 +64,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 14, name: "records", text: include_str!("../../migrations/0014_records.sql") },
     Migration { version: 15, name: "logistics", text: include_str!("../../migrations/0015_logistics.sql") },
     Migration { version: 16, name: "live", text: include_str!("../../migrations/0016_live.sql") },
+    Migration {
+        version: 17,
+        name: "workflow limits",
+        text: include_str!("../../migrations/0017_workflow_limits.sql"),
+    },
 ];
 
 /// The newest schema version this program knows.

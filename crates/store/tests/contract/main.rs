@@ -21,6 +21,7 @@ mod replays;
 mod sqlite;
 mod stored_records;
 mod tables;
+mod workflow_limits;
 mod workflows;
 
 use trunkline_model::{EventRecord, Seq, Shard};

@@ -29,7 +29,8 @@ use trunkline_store::tables::workflow::instance::{InstanceFilter, InstancePhase,
 use trunkline_store::tables::workflow::record::SnapshotRow;
 use trunkline_store::tables::workflow::task::{TaskFilter, TaskStatus};
 use trunkline_store::tables::workflow::{
-    definition, durations, ended, gathered, inbox, instance, record, schedule, subscription, task, timer,
+    definition, durations, ended, gathered, inbox, instance, promise, record, schedule, subscription, task,
+    ticket, timer,
 };
 use trunkline_store::tables::{
     consumer, dead_letter, document, idempotency, lease, stored_record, token, usage,
@@ -223,6 +224,12 @@ async fn ask_workflows(store: &Store) {
         },
         InstanceFilter { document_id: text(), before: text(), limit, ..InstanceFilter::default() },
         InstanceFilter { causation_id: text(), before: text(), limit, ..InstanceFilter::default() },
+        InstanceFilter {
+            sla: Some(instance::SlaState::Breached),
+            before: text(),
+            limit,
+            ..InstanceFilter::default()
+        },
         InstanceFilter { name: text(), before: text(), limit, ..InstanceFilter::default() },
     ];
     for filter in filters {
@@ -232,7 +239,22 @@ async fn ask_workflows(store: &Store) {
     instance::instance_load(store, &id).await.unwrap();
     instance::instance_find_start(store, &tenant(), "a").await.unwrap();
     instance::instance_list_active(store, 0, Some(&id), limit).await.unwrap();
-    instance::instance_list_pending(store, 0, limit).await.unwrap();
+    for first in [instance::PendingFirst::Urgent, instance::PendingFirst::Oldest] {
+        instance::instance_list_pending(store, 0, first, limit).await.unwrap();
+    }
+    for which in [
+        ticket::TicketsOf::Stirred,
+        ticket::TicketsOf::Urgent,
+        ticket::TicketsOf::Oldest,
+        ticket::TicketsOf::Held,
+    ] {
+        ticket::ticket_list(store, (0, "a"), which, limit).await.unwrap();
+    }
+    ticket::lane_list_stirred(store, (0, "a"), limit).await.unwrap();
+    ticket::ticket_count_held(store, "a").await.unwrap();
+    ticket::lane_get(store, "a").await.unwrap();
+    ticket::lane_list_due(store, Timestamp::from_secs(1), None, limit).await.unwrap();
+    promise::promise_count(store, &tenant()).await.unwrap();
     instance::instance_list_pending_shards(store).await.unwrap();
     instance::instance_count(store, &tenant()).await.unwrap();
     definition::source_get(store, "a").await.unwrap();
@@ -304,6 +326,22 @@ fn workflow_changes() -> Vec<Statement> {
     statements.extend(ended::instance_delete(&id, &["a".to_owned()], Timestamp::default()));
     statements.push(instance::instance_set_version(&instance));
     statements.push(durations::durations_delete_before(0, Timestamp::default()));
+    let asks = crate::workflow_limits::ticket("a", 1);
+    let lane = crate::workflow_limits::lane("a");
+    let change = promise::PromiseChange {
+        scope: promise::PromiseScope::Task,
+        from: Some(promise::Standing::Within),
+        to: Some(promise::Standing::Met),
+    };
+    statements.extend(promise::promise_move(&instance, change));
+    statements.extend([
+        ticket::ticket_insert(&asks),
+        ticket::ticket_give_back(&id, 1),
+        ticket::ticket_move(&asks, ticket::TicketState::Held),
+        ticket::ticket_delete(&asks),
+        ticket::lane_put(&lane),
+        ticket::lane_delete("a"),
+    ]);
     let mut asked = rows::task(&id, 2);
     statements.extend(task::task_put(&asked));
     asked.status = TaskStatus::Completed;
@@ -529,7 +567,8 @@ async fn sqlite_keeps_to_indexes() {
                 // Holds what is pending and nothing of the history.
                 && !line.contains("INDEX deliveries_due")
                 && !line.contains("INDEX replays_running")
-                && !line.contains("INDEX workflow_instances_active")
+                && !line.contains("INDEX workflow_instances_pending")
+                && !line.contains("INDEX workflow_tickets_stirred")
                 && !line.contains("INDEX workflow_inbox_by_shard")
                 && !line.contains("INDEX workflow_gathered_new")
                 // Holds what one LIMIT lets through.

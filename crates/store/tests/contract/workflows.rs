@@ -7,7 +7,7 @@ use trunkline_store::tables::workflow::ended;
 use trunkline_store::tables::workflow::gathered::{self, GatheredRow, GatheringKey};
 use trunkline_store::tables::workflow::inbox::{self, MessageRow};
 use trunkline_store::tables::workflow::instance::{
-    self, InstanceFilter, InstancePhase, InstanceRow, InstanceStatus,
+    self, InstanceFilter, InstancePhase, InstanceRow, InstanceStatus, PendingFirst,
 };
 use trunkline_store::tables::workflow::record::{self, RecordRow, SnapshotRow};
 use trunkline_store::tables::workflow::schedule::{self, ScheduleRow};
@@ -18,7 +18,7 @@ use trunkline_store::{Commit, CommitError, Statement, Store};
 use trunkline_testkit::event::tenant;
 use trunkline_testkit::for_each_store;
 
-fn at(secs: i64) -> Timestamp {
+pub(crate) fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(1_700_000_000 + secs)
 }
 
@@ -56,6 +56,8 @@ pub(crate) fn row(shard: Shard) -> InstanceRow {
         start_key: None,
         started_by: Some("ann".to_owned()),
         sla: None,
+        sla_due_at: None,
+        compensation: None,
         n_records: 1,
         n_crashes: 0,
         input: "{\"a\":1}".to_owned(),
@@ -132,7 +134,10 @@ pub(crate) fn subscription(id: &WorkflowId, site: &str, correlation: &str, numbe
     }
 }
 
-async fn run(store: &Store, statements: impl IntoIterator<Item = Statement>) -> Result<(), CommitError> {
+pub(crate) async fn run(
+    store: &Store,
+    statements: impl IntoIterator<Item = Statement>,
+) -> Result<(), CommitError> {
     store.commit(Commit::statements(statements.into_iter().collect())).await.map(drop)
 }
 
@@ -213,6 +218,7 @@ fn lists_and_counts_follow_the_phases() {
         let mut rows: Vec<InstanceRow> = (0..6).map(|_| row(0)).collect();
         rows[1].document_id = Some("doc-1".to_owned());
         rows[4].document_id = Some("doc-1".to_owned());
+        rows[5].priority = 8;
         for row in &rows {
             run(store, instance::instance_insert(row)).await.unwrap();
         }
@@ -247,12 +253,14 @@ fn lists_and_counts_follow_the_phases() {
 
         let active = instance::instance_list_active(store, 0, None, 9).await.unwrap();
         let ids: Vec<_> = active.iter().map(|row| row.id.clone()).collect();
-        let expected = [0, 2, 4, 5].map(|index: usize| rows[index].id.clone());
-        assert_eq!(ids, expected);
-        let behind = instance::instance_list_active(store, 0, Some(&expected[1]), 1).await.unwrap();
-        assert_eq!(behind[0].id, expected[2]);
-        let pending = instance::instance_list_pending(store, 0, 2).await.unwrap();
-        assert_eq!(pending.iter().map(|row| &row.id).collect::<Vec<_>>(), [&expected[0], &expected[2]]);
+        assert_eq!(ids, [rows[2].id.clone()]);
+        assert_eq!(instance::instance_list_active(store, 0, Some(&rows[2].id), 1).await.unwrap(), []);
+        let pending = async |first: PendingFirst| -> Vec<usize> {
+            let page = instance::instance_list_pending(store, 0, first, 2).await.unwrap();
+            page.iter().map(|row| rows.iter().position(|it| it.id == row.id).unwrap()).collect()
+        };
+        assert_eq!(pending(PendingFirst::Oldest).await, [0, 4]);
+        assert_eq!(pending(PendingFirst::Urgent).await, [5, 0]);
         assert_eq!(instance::instance_list_pending_shards(store).await.unwrap(), [0]);
 
         let counts = instance::instance_count(store, &tenant()).await.unwrap();

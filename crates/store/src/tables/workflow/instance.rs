@@ -80,6 +80,17 @@ stored_words! {
     Breached "breached",
 }
 
+stored_words! {
+    /// How undoing what an instance had done stands.
+    CompensationState, "compensation state":
+    /// Under way.
+    Running "running",
+    /// Everything is undone.
+    Done "done",
+    /// Something could not be undone.
+    Incomplete "incomplete",
+}
+
 impl InstancePhase {
     /// What callers are told.
     pub const fn status(self) -> InstanceStatus {
@@ -138,6 +149,10 @@ pub struct InstanceRow {
     pub started_by: Option<String>,
     /// How it stands to the time it was promised to take.
     pub sla: Option<SlaState>,
+    /// When that time is over.
+    pub sla_due_at: Option<Timestamp>,
+    /// How undoing what was done stands.
+    pub compensation: Option<CompensationState>,
     /// Records when the row was last written.
     pub n_records: i64,
     /// How often in a row its work was cut off without a record in between.
@@ -160,7 +175,7 @@ pub struct InstanceRow {
 
 const COLUMNS: &str = "id, tenant, shard, namespace, name, version, hash, document_id, phase, current_step, \
      total_steps, priority, parent_id, parent_key, correlation_id, causation_id, start_key, n_records, n_crashes, \
-     input, output, error, created_at, started_at, updated_at, finished_at, started_by, sla";
+     input, output, error, created_at, started_at, updated_at, finished_at, started_by, sla, sla_due_at, compensation";
 
 fn instance_row(mut row: Row) -> Result<InstanceRow, ReadError> {
     Ok(InstanceRow {
@@ -192,6 +207,8 @@ fn instance_row(mut row: Row) -> Result<InstanceRow, ReadError> {
         finished_at: row.opt_time()?,
         started_by: row.opt_text()?,
         sla: row.opt_text()?.map(|word| SlaState::read(&word)).transpose()?,
+        sla_due_at: row.opt_time()?,
+        compensation: row.opt_text()?.map(|word| CompensationState::read(&word)).transpose()?,
     })
 }
 
@@ -202,7 +219,7 @@ pub fn instance_insert(row: &InstanceRow) -> [Statement; 2] {
     let insert = Statement::one(
         format!(
             "INSERT INTO workflow_instances ({COLUMNS}, status) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-             $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29) \
+             $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31) \
              ON CONFLICT DO NOTHING"
         ),
         params![
@@ -234,6 +251,8 @@ pub fn instance_insert(row: &InstanceRow) -> [Statement; 2] {
             row.finished_at,
             row.started_by.as_deref(),
             row.sla.map(SlaState::as_str),
+            row.sla_due_at,
+            row.compensation.map(CompensationState::as_str),
             status.as_str()
         ],
     );
@@ -247,7 +266,7 @@ pub fn instance_update(row: &InstanceRow, before: InstancePhase) -> Vec<Statemen
     let update = Statement::one(
         "UPDATE workflow_instances SET phase = $1, status = $2, current_step = $3, total_steps = $4, n_records = $5, \
          n_crashes = $6, output = $7, error = $8, started_at = $9, updated_at = $10, finished_at = $11, \
-         sla = $12 WHERE id = $13 AND phase = $14",
+         sla = $12, sla_due_at = $13, compensation = $14 WHERE id = $15 AND phase = $16",
         params![
             row.phase.as_str(),
             status.as_str(),
@@ -261,6 +280,8 @@ pub fn instance_update(row: &InstanceRow, before: InstancePhase) -> Vec<Statemen
             row.updated_at,
             row.finished_at,
             row.sla.map(SlaState::as_str),
+            row.sla_due_at,
+            row.compensation.map(CompensationState::as_str),
             row.id.as_str(),
             before.as_str()
         ],
@@ -361,7 +382,7 @@ pub async fn instance_find_start(
     store.query(sql, params![tenant.as_str(), start_key]).await?.pop().map(instance_row).transpose()
 }
 
-/// Lists the instances of a shard that are at work or have not begun, oldest first, from behind `after`.
+/// Lists the instances of a shard that are at work, oldest first, from behind `after`.
 pub async fn instance_list_active(
     store: &Store,
     shard: Shard,
@@ -369,31 +390,42 @@ pub async fn instance_list_active(
     limit: i64,
 ) -> Result<Vec<InstanceRow>, ReadError> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM workflow_instances WHERE shard = $1 AND phase IN ('pending', 'running') AND id > $2 \
+        "SELECT {COLUMNS} FROM workflow_instances WHERE shard = $1 AND phase = 'running' AND id > $2 \
          ORDER BY id LIMIT $3"
     );
     let after = after.map_or("", WorkflowId::as_str);
     store.query(sql, params![shard, after, limit]).await?.into_iter().map(instance_row).collect()
 }
 
-/// Lists the instances of a shard that have not begun, oldest first.
+/// Which of those that have not begun come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PendingFirst {
+    /// Those with the highest priority, and of these the oldest.
+    Urgent,
+    /// The oldest.
+    Oldest,
+}
+
+/// Lists the instances of a shard that have not begun.
 pub async fn instance_list_pending(
     store: &Store,
     shard: Shard,
+    first: PendingFirst,
     limit: i64,
 ) -> Result<Vec<InstanceRow>, ReadError> {
-    // The first condition on the phase is the index's own.
+    let order = match first {
+        PendingFirst::Urgent => "priority DESC, id",
+        PendingFirst::Oldest => "id",
+    };
     let sql = format!(
-        "SELECT {COLUMNS} FROM workflow_instances WHERE shard = $1 AND phase IN ('pending', 'running') \
-         AND phase = 'pending' ORDER BY id LIMIT $2"
+        "SELECT {COLUMNS} FROM workflow_instances WHERE shard = $1 AND phase = 'pending' ORDER BY {order} LIMIT $2"
     );
     store.query(sql, params![shard, limit]).await?.into_iter().map(instance_row).collect()
 }
 
 /// Lists the shards with instances that have not begun: where to look after a hub wrote that does not own the shard.
 pub async fn instance_list_pending_shards(store: &Store) -> Result<Vec<Shard>, ReadError> {
-    let sql = "SELECT shard FROM workflow_instances WHERE phase IN ('pending', 'running') AND phase = 'pending' \
-         GROUP BY shard";
+    let sql = "SELECT shard FROM workflow_instances WHERE phase = 'pending' GROUP BY shard";
     store.query(sql, vec![]).await?.into_iter().map(|mut row| row.int()).collect()
 }
 
@@ -408,6 +440,8 @@ pub struct InstanceFilter {
     pub causation_id: Option<String>,
     /// Only of definitions with this name.
     pub name: Option<String>,
+    /// Only those that stand so to the time they were promised to take.
+    pub sla: Option<SlaState>,
     /// Only below this id: the last one of the page before.
     pub before: Option<String>,
     /// At most this many.
@@ -426,6 +460,7 @@ pub async fn instance_list(
     select.add_some(" AND causation_id = ?", filter.causation_id.as_deref());
     select.add_some(" AND status = ?", filter.status.map(InstanceStatus::as_str));
     select.add_some(" AND name = ?", filter.name.as_deref());
+    select.add_some(" AND sla = ?", filter.sla.map(SlaState::as_str));
     select.add_some(" AND id < ?", filter.before.as_deref());
     select.add(" ORDER BY id DESC LIMIT ?", filter.limit);
     store.query(select.sql, select.values).await?.into_iter().map(instance_row).collect()
