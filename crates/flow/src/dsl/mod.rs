@@ -2,6 +2,8 @@
 //! of the specification where they are good Rust, and a `*Points` is what Trunkline adds in the metadata.
 
 pub mod authentication;
+pub mod calendar;
+pub mod compensate;
 pub mod cron;
 pub mod data_flow;
 pub mod duration;
@@ -9,7 +11,9 @@ pub mod error;
 pub mod events;
 pub mod flow;
 pub mod lifecycle;
+pub mod limits;
 pub mod points;
+pub mod promise;
 pub mod resource;
 pub mod retry;
 pub mod schedule;

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use trunkline_packs::suggest::quoted;
 
+use super::compensate::Compensate;
 use super::lifecycle::Noting;
-use crate::expression::{Stage, Template};
-use crate::read::{At, Component, Extra, Fields, Reader};
+use super::limits::{Concurrency, RateLimit};
+use super::promise::Sla;
+use crate::expression::{Stage, Template, TemplateOr};
+use crate::read::{At, Extra, Fields, Reader};
 use crate::rule::Rule;
 
 /// Settings of a whole workflow.
@@ -22,11 +24,9 @@ pub struct WorkflowPoints {
     /// How many instances may start in a time.
     pub rate_limit: Option<RateLimit>,
     /// From 0 to 9, the higher the sooner; 5 where absent.
-    pub priority: Option<u8>,
+    pub priority: Option<TemplateOr<u8>>,
     /// What makes two starts the same.
     pub idempotency: Option<Idempotency>,
-    /// The function that undoes what was done when an instance fails.
-    pub compensate: Option<String>,
     /// How the schedule treats time.
     pub schedule: SchedulePoints,
     /// Of which changes events tell.
@@ -50,71 +50,12 @@ pub struct TaskPoints {
     pub priority: Option<u8>,
     /// Whether the task may be done twice.
     pub idempotency: Option<Idempotency>,
-    /// The function that undoes the task when the instance fails later.
-    pub compensate: Option<String>,
+    /// What undoes the task when what it belongs to fails later.
+    pub compensate: Option<Compensate>,
     /// How old an event may be that `listen` takes.
     pub look_back: Option<Duration>,
     /// Whatever an editor keeps about the picture.
     pub ui: Option<Value>,
-}
-
-/// A promise about time.
-#[derive(Debug, Clone)]
-pub struct Sla {
-    /// When to warn.
-    pub warn: Option<Duration>,
-    /// When it is broken.
-    pub breach: Option<Duration>,
-    /// The calendar whose working hours count; all hours where absent.
-    pub calendar: Option<String>,
-    /// What happens when it is broken, besides an event.
-    pub on_breach: OnBreach,
-}
-
-/// What happens when a promise is broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnBreach {
-    /// An event and nothing else.
-    #[default]
-    Notify,
-    /// The task or instance fails with a timeout.
-    Fault,
-    /// The instance is cancelled.
-    Cancel,
-}
-
-/// A limit of what runs at once.
-#[derive(Debug, Clone)]
-pub struct Concurrency {
-    /// What shares the limit; everything where absent.
-    pub key: Option<Template>,
-    /// How many.
-    pub limit: u32,
-    /// What becomes of one too many.
-    pub strategy: ConcurrencyStrategy,
-}
-
-/// What becomes of one too many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ConcurrencyStrategy {
-    /// It waits.
-    #[default]
-    Queue,
-    /// It is refused.
-    Reject,
-    /// It takes the place of the oldest, which is cancelled.
-    Replace,
-}
-
-/// A limit of starts in a time.
-#[derive(Debug, Clone)]
-pub struct RateLimit {
-    /// What shares the limit; everything where absent.
-    pub key: Option<Template>,
-    /// How many.
-    pub limit: u32,
-    /// In which time.
-    pub per: Duration,
 }
 
 /// What makes two starts or two effects the same.
@@ -187,13 +128,6 @@ impl Default for SchedulePoints {
     }
 }
 
-const ON_BREACH: [(&str, OnBreach); 3] =
-    [("notify", OnBreach::Notify), ("fault", OnBreach::Fault), ("cancel", OnBreach::Cancel)];
-const STRATEGIES: [(&str, ConcurrencyStrategy); 3] = [
-    ("queue", ConcurrencyStrategy::Queue),
-    ("reject", ConcurrencyStrategy::Reject),
-    ("replace", ConcurrencyStrategy::Replace),
-];
 const MODES: [(&str, EffectMode); 2] =
     [("at-least-once", EffectMode::AtLeastOnce), ("at-most-once", EffectMode::AtMostOnce)];
 const CATCH_UP: [(&str, CatchUp); 3] =
@@ -215,15 +149,15 @@ impl Reader {
             let initial_context =
                 fields.optional("initialContext").and_then(|at| reader.choice(&at, &CONTEXTS));
             let lifecycle = fields.optional("lifecycleEvents").and_then(|at| reader.choice(&at, &LIFECYCLE));
+            let priority = fields.optional("priority").and_then(|at| reader.instance_priority(&at));
             let common = reader.common_points(&mut fields, stage);
             fields.close(Extra::Closed, reader);
             Some(WorkflowPoints {
                 sla: common.sla,
                 concurrency: common.concurrency,
                 rate_limit: common.rate_limit,
-                priority: common.priority,
+                priority,
                 idempotency: common.idempotency,
-                compensate: common.compensate,
                 ui: common.ui,
                 schedule: schedule.unwrap_or_default(),
                 lifecycle: lifecycle.unwrap_or_default(),
@@ -238,9 +172,11 @@ impl Reader {
         let read = |reader: &mut Self, at: &At<'_>| {
             let mut fields = Fields::open(at, "`metadata.trunkline`", reader)?;
             let look_back = fields.optional("lookBack").and_then(|at| reader.fixed_duration(&at));
+            let compensate = fields.optional("compensate").and_then(|at| reader.compensate(&at));
+            let priority = fields.optional("priority").and_then(|at| reader.priority(&at));
             let common = reader.common_points(&mut fields, Stage::Body);
             fields.close(Extra::Closed, reader);
-            Some(TaskPoints { look_back, ..common })
+            Some(TaskPoints { look_back, compensate, priority, ..common })
         };
         self.points(metadata, read).unwrap_or_default()
     }
@@ -256,72 +192,16 @@ impl Reader {
     }
 
     fn common_points(&mut self, fields: &mut Fields<'_>, stage: Stage) -> TaskPoints {
-        let compensate = fields.optional("compensate").and_then(|at| {
-            let name = self.text(&at)?.to_owned();
-            self.component_declared(Component::Function, &name, &at);
-            Some(name)
-        });
         TaskPoints {
-            sla: fields.optional("sla").and_then(|at| self.sla(&at)),
+            sla: fields.optional("sla").and_then(|at| self.sla(&at, stage)),
             concurrency: fields.optional("concurrency").and_then(|at| self.concurrency(&at, stage)),
             rate_limit: fields.optional("rateLimit").and_then(|at| self.rate_limit(&at, stage)),
-            priority: fields
-                .optional("priority")
-                .and_then(|at| self.integer_within(&at, 0..=9))
-                .map(|priority| priority as u8),
+            priority: None,
             idempotency: fields.optional("idempotency").and_then(|at| self.idempotency(&at, stage)),
-            compensate,
+            compensate: None,
             look_back: None,
             ui: fields.optional("ui").and_then(|at| self.object(&at)),
         }
-    }
-
-    fn sla(&mut self, at: &At<'_>) -> Option<Sla> {
-        let mut fields = Fields::open(at, "an SLA", self)?;
-        let sla = Sla {
-            warn: fields.optional("warn").and_then(|at| self.fixed_duration(&at)),
-            breach: fields.optional("breach").and_then(|at| self.fixed_duration(&at)),
-            calendar: self.optional_text(&mut fields, "calendar"),
-            on_breach: fields
-                .optional("on-breach")
-                .and_then(|at| self.choice(&at, &ON_BREACH))
-                .unwrap_or_default(),
-        };
-        fields.close(Extra::Closed, self);
-        if !at.has("warn") && !at.has("breach") {
-            self.shape(at, "an SLA without a time", "add `breach` or `warn`");
-        }
-        if let (Some(warn), Some(breach)) = (sla.warn, sla.breach)
-            && warn >= breach
-        {
-            self.shape(at, "the SLA warns when it is broken already", "make `warn` shorter than `breach`");
-        }
-        Some(sla)
-    }
-
-    fn concurrency(&mut self, at: &At<'_>, stage: Stage) -> Option<Concurrency> {
-        let mut fields = Fields::open(at, "a concurrency limit", self)?;
-        let key = fields.optional("key").map(|at| self.text_value(&at, stage));
-        let limit = fields.required("limit", self).and_then(|at| self.integer_within(&at, 1..=100_000));
-        let strategy = fields.optional("strategy").and_then(|at| self.choice(&at, &STRATEGIES));
-        fields.close(Extra::Closed, self);
-        Some(Concurrency { key, limit: limit? as u32, strategy: strategy.unwrap_or_default() })
-    }
-
-    fn rate_limit(&mut self, at: &At<'_>, stage: Stage) -> Option<RateLimit> {
-        let mut fields = Fields::open(at, "a rate limit", self)?;
-        let key = fields.optional("key").map(|at| self.text_value(&at, stage));
-        let limit = fields.required("limit", self).and_then(|at| self.integer_within(&at, 1..=1_000_000));
-        let per = fields.required("per", self).and_then(|at| {
-            let per = self.fixed_duration(&at)?;
-            if per.is_zero() {
-                self.shape(&at, "a rate in no time", "write a duration such as PT1M");
-                return None;
-            }
-            Some(per)
-        });
-        fields.close(Extra::Closed, self);
-        Some(RateLimit { key, limit: limit? as u32, per: per? })
     }
 
     fn idempotency(&mut self, at: &At<'_>, stage: Stage) -> Option<Idempotency> {
@@ -342,15 +222,7 @@ impl Reader {
         let Some(mut fields) = Fields::open(at, "the settings of a schedule", self) else {
             return SchedulePoints::default();
         };
-        let timezone = fields.optional("timezone").and_then(|at| {
-            let name = self.text(&at)?;
-            let zone = TimeZone::get(name).ok();
-            if zone.is_none() {
-                let problem = format!("{} is no time zone", quoted(name));
-                self.shape(&at, problem, "write a name such as Europe/Berlin");
-            }
-            zone
-        });
+        let timezone = fields.optional("timezone").and_then(|at| self.time_zone(&at));
         let catch_up = fields.optional("catchUp").and_then(|at| self.choice(&at, &CATCH_UP));
         let overlap = fields.optional("overlap").and_then(|at| self.choice(&at, &OVERLAP));
         fields.close(Extra::Closed, self);

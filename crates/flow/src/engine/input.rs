@@ -104,6 +104,16 @@ pub enum Input {
         /// The event as a CloudEvent.
         event: Value,
     },
+    /// It is let through a gate.
+    Admitted {
+        /// Which ticket it asked with.
+        ticket: u32,
+    },
+    /// It is not let through a gate, and does not wait.
+    Refused {
+        /// Which ticket it asked with.
+        ticket: u32,
+    },
     /// A person did something about a task that waits for people.
     Acted {
         /// Which task, in this activation of it.
@@ -168,6 +178,8 @@ impl Input {
             Self::EffectDone { .. } => "effect_done",
             Self::TimerFired { .. } => "timer_fired",
             Self::EventMatched { .. } => "event_matched",
+            Self::Admitted { .. } => "admitted",
+            Self::Refused { .. } => "refused",
             Self::Acted { .. } => "acted",
             Self::ChildEnded { .. } => "child_ended",
             Self::Cancel { .. } => "cancel",

@@ -7,21 +7,26 @@ use trunkline_model::event::shard_of;
 use trunkline_model::{Event, Shard, Timestamp, WorkflowId, cloudevents};
 use trunkline_packs::DataSchema;
 use trunkline_store::tables::workflow::inbox::{self, MessageRow};
-use trunkline_store::tables::workflow::instance::{self, InstancePhase, InstanceRow};
+use trunkline_store::tables::workflow::instance::{
+    self, CompensationState, InstancePhase, InstanceRow, SlaState,
+};
+use trunkline_store::tables::workflow::promise;
 use trunkline_store::tables::workflow::record::{self, RecordRow, SnapshotRow};
 use trunkline_store::tables::workflow::subscription::{self, SubscriptionRow};
 use trunkline_store::tables::workflow::task::{self, TaskRow};
+use trunkline_store::tables::workflow::ticket;
 use trunkline_store::tables::workflow::timer::{self, TimerRow};
 use trunkline_store::{Commit, Fence, NewEvent, ReadError, Statement, Store};
 
 use super::input::{Input, Outcome};
+use super::lanes;
 use super::lifecycle;
-use super::machine::{self, Changes, accepts, hex_digest};
+use super::machine::{self, Changes, accepts, hex_digest, is_ending};
 use super::people::Asked;
 use super::programs::{ProgramError, Programs};
 use super::schedule;
 use super::secrets;
-use super::state::{Activity, State, Timer, Wait, Work};
+use super::state::{Activity, PromiseStanding, ROOT, State, Timer, Undone, Wait, Work};
 use crate::dsl::tasks::Body;
 use crate::dsl::tasks::call::Call;
 use crate::program::{Program, TaskId};
@@ -57,6 +62,8 @@ pub(crate) struct Live {
     snapshot_seq: i64,
     /// Instances that the last step left messages for.
     pub(crate) told: Vec<WorkflowId>,
+    /// Whether the last step stirred a lane.
+    pub(crate) has_stirred: bool,
 }
 
 impl Live {
@@ -66,7 +73,7 @@ impl Live {
         let input = serde_json::from_str(&row.input).map_err(LoadError::Stored)?;
         let mut state = State::new(row.id.clone(), input, row.created_at);
         state.started_by.clone_from(&row.started_by);
-        Ok(Self { row, state, program, seq: 1, snapshot_seq: 0, told: Vec::new() })
+        Ok(Self { row, state, program, seq: 1, snapshot_seq: 0, told: Vec::new(), has_stirred: false })
     }
 
     /// Reads an instance: its snapshot, with the records behind it folded in.
@@ -112,6 +119,8 @@ impl Live {
             Input::EffectDone { effect, .. } => state.effects.contains_key(effect),
             Input::TimerFired { timer } => state.timers.contains_key(timer),
             Input::EventMatched { wait, event } => accepts(&self.program, state, *wait, event, at),
+            Input::Admitted { ticket } => state.tickets.get(ticket).is_some_and(|it| !it.is_held),
+            Input::Refused { ticket } => state.tickets.contains_key(ticket),
             Input::Acted { nonce, actor, act, .. } => state.people().any(|(_, asked, task)| {
                 asked.nonce == *nonce && asked.check(act, actor, form_of(&self.program, task)).is_ok()
             }),
@@ -119,7 +128,7 @@ impl Live {
                 .frames
                 .values()
                 .any(|it| matches!(&it.work, Work::Child { key: known, .. } if known == key)),
-            Input::Cancel { .. } => true,
+            Input::Cancel { .. } => !is_ending(state),
             Input::Suspend { .. } => state.suspended.is_none(),
             Input::Resume => state.suspended.is_some(),
         }
@@ -152,8 +161,12 @@ impl Live {
             commit.statements.push(inbox::message_delete(&self.row.id, key));
         }
         self.add_wakers(&changes, &mut commit);
+        self.add_tickets(&changes, n_shards, &mut commit);
         for (task, asked) in changes.asked.values() {
             commit.statements.extend(task::task_put(&self.task_row(*task, asked)));
+        }
+        for change in &changes.promises {
+            commit.statements.extend(promise::promise_move(&self.row, *change));
         }
         self.add_row(at, &mut commit);
         self.add_family(&changes, at, n_shards, &mut commit);
@@ -200,6 +213,7 @@ impl Live {
         commit.statements.extend(record::record_insert(&self.record(input, at), hex_digest));
         commit.statements.extend(self.snapshot(at));
         self.told.clear();
+        self.has_stirred = false;
         commit
     }
 
@@ -232,6 +246,17 @@ impl Live {
         for (id, wait, task) in &changes.waits_cleared {
             statements.push(subscription::subscription_delete(&self.subscription_row(*id, wait, *task)));
         }
+    }
+
+    fn add_tickets(&mut self, changes: &Changes, n_shards: Shard, commit: &mut Commit) {
+        let statements = &mut commit.statements;
+        for (id, it) in &changes.tickets_set {
+            statements.push(ticket::ticket_insert(&lanes::ticket_row(&self.row, *id, it, n_shards)));
+        }
+        for id in &changes.tickets_cleared {
+            statements.push(ticket::ticket_give_back(&self.row.id, i64::from(*id)));
+        }
+        self.has_stirred = !changes.tickets_set.is_empty() || !changes.tickets_cleared.is_empty();
     }
 
     fn task_row(&self, task: TaskId, asked: &Asked) -> TaskRow {
@@ -296,8 +321,12 @@ impl Live {
         let phase = phase(&self.state, at);
         let before = self.row.phase;
         let is_parked = matches!(phase, InstancePhase::Waiting | InstancePhase::Suspended);
-        if phase != before || is_parked {
+        let (sla, sla_due_at) = standing(&self.state).unzip();
+        let compensation = compensation(&self.state);
+        let is_news = self.row.sla != sla || self.row.compensation != compensation;
+        if phase != before || is_parked || is_news {
             let row = &mut self.row;
+            (row.sla, row.sla_due_at, row.compensation) = (sla, sla_due_at, compensation);
             row.phase = phase;
             row.current_step = i64::from(self.state.step);
             row.n_records = self.seq;
@@ -367,6 +396,28 @@ pub(crate) fn form_of(program: &Program, task: TaskId) -> Option<&DataSchema> {
     match &program.task(task).body {
         Body::Call(Call::Human(human)) => human.form.as_deref(),
         _ => None,
+    }
+}
+
+/// How an instance stands to the time that it was promised to take.
+fn standing(state: &State) -> Option<(SlaState, Timestamp)> {
+    let promise = state.frames.get(&ROOT).and_then(|root| root.promise).or(state.promise)?;
+    let standing = match promise.standing {
+        PromiseStanding::Within => SlaState::Within,
+        PromiseStanding::Warned => SlaState::Warned,
+        PromiseStanding::Breached => SlaState::Breached,
+    };
+    Some((standing, promise.due_at))
+}
+
+/// How undoing what an instance has done stands.
+fn compensation(state: &State) -> Option<CompensationState> {
+    let is_undoing = state.frames.values().any(|frame| frame.undoing.is_some());
+    match (is_undoing, state.undone) {
+        (true, _) => Some(CompensationState::Running),
+        (false, Undone { n_failed: 1.., .. }) => Some(CompensationState::Incomplete),
+        (false, Undone { n_done: 1.., .. }) => Some(CompensationState::Done),
+        (false, _) => None,
     }
 }
 

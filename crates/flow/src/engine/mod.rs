@@ -23,12 +23,14 @@
 //! After `kill -9` the next owner of the shard reads what was at work, makes the calls whose end is not recorded, and
 //! goes on. An instance whose work is cut off three times in a row without a record in between is held, with an incident.
 
+mod duties;
 pub mod effects;
 mod endings;
 mod fork;
 mod functions;
 mod history;
 pub mod input;
+mod lanes;
 mod lifecycle;
 mod live;
 mod look_back;
@@ -155,6 +157,8 @@ pub(crate) struct Shared {
     triggers: Triggers,
     /// Wakes the keeper of schedules.
     clockwork: Notify,
+    /// Wakes the keeper of lanes.
+    gatework: Notify,
     /// Makes retention look at once.
     retention: Notify,
     /// The shards at work here.
@@ -190,6 +194,9 @@ impl Shared {
                 self.clockwork.notify_one();
             }
             self.endings.tell(&live.row.id);
+        }
+        if live.has_stirred {
+            self.gatework.notify_one();
         }
         for id in &live.told {
             self.poke(shard_of(id.as_str(), self.journal.n_shards()));
@@ -251,6 +258,7 @@ impl Engine {
             metrics,
             triggers: Triggers::default(),
             clockwork: Notify::new(),
+            gatework: Notify::new(),
             retention: Notify::new(),
             pokes: RwLock::default(),
             waiters: Mutex::default(),
@@ -261,11 +269,12 @@ impl Engine {
         });
         let workers = tokio::spawn(supervisor::run(Arc::clone(&shared), ownership.owned(), stop.clone()));
         let keeper = tokio::spawn(schedule::run(Arc::clone(&shared), ownership.owned(), stop.clone()));
+        let gates = tokio::spawn(lanes::run(Arc::clone(&shared), ownership.owned(), stop.clone()));
         let keep = shared.limits.keep_ended;
         let sweeper = retention::run(Arc::clone(&shared), ownership.owned(), keep, stop.clone());
         let sweeper = tokio::spawn(sweeper);
         let reader = tokio::spawn(read(Arc::clone(&shared), ownership, stop.clone()));
-        let tasks = Arc::new(Mutex::new(vec![workers, keeper, sweeper, reader]));
+        let tasks = Arc::new(Mutex::new(vec![workers, keeper, gates, sweeper, reader]));
         Self { shared, stopping: stop, tasks }
     }
 
@@ -289,6 +298,7 @@ impl Engine {
             poke.poke();
         }
         self.shared.clockwork.notify_one();
+        self.shared.gatework.notify_one();
     }
 }
 

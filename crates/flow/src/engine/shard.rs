@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use trunkline_model::{Timestamp, WorkflowId};
 use trunkline_store::tables::workflow::inbox;
-use trunkline_store::tables::workflow::instance::{self, InstancePhase, InstanceRow};
+use trunkline_store::tables::workflow::instance::{self, InstancePhase, InstanceRow, PendingFirst};
 use trunkline_store::tables::workflow::timer::{self, TimerRow};
 use trunkline_store::{Commit, CommitError, Fence, ReadError, Statement};
 
@@ -186,7 +186,7 @@ impl Worker {
             after = page.last().map(|row| row.id.clone());
             let mut taken = Vec::new();
             for row in page {
-                if row.phase == InstancePhase::Running && !self.slots.contains_key(&row.id) {
+                if !self.slots.contains_key(&row.id) {
                     taken.extend(self.recover(row).await?);
                 }
             }
@@ -250,7 +250,14 @@ impl Worker {
         self.look_at_timers(now).await?;
         if std::mem::take(&mut self.has_more) {
             let store = self.shared.journal.store().clone();
-            let pending = instance::instance_list_pending(&store, self.fence.shard, PAGE).await?;
+            let shard = self.fence.shard;
+            let mut pending =
+                instance::instance_list_pending(&store, shard, PendingFirst::Urgent, PAGE).await?;
+            if pending.len() as i64 == PAGE {
+                // More than are taken up at once: some of those that have waited longest go along, whoever is urgent.
+                let oldest = PendingFirst::Oldest;
+                pending.extend(instance::instance_list_pending(&store, shard, oldest, PAGE / 8).await?);
+            }
             let messages = inbox::message_list(&store, self.fence.shard, PAGE).await?;
             let is_full = pending.len().max(messages.len()) >= PAGE as usize;
             let mut n_new = 0;

@@ -10,9 +10,11 @@ use trunkline_store::{Commit, CommitError, ReadError, Statement, Store};
 
 use super::Shared;
 use super::input::{Failure, Input};
-use super::machine::{hex_digest, text_alone};
+use super::machine::{hex_digest, text_alone, value_alone};
 use super::state::ChildStart;
 use crate::dsl::error::StandardError;
+use crate::dsl::limits::{USUAL_PRIORITY, priority_of};
+use crate::expression::TemplateOr;
 use crate::program::Program;
 
 /// What an instance is started with.
@@ -64,6 +66,13 @@ impl NewInstance {
     ) -> InstanceRow {
         let id = WorkflowId::fresh();
         let workflow = program.workflow();
+        let priority = match &workflow.points.priority {
+            None => USUAL_PRIORITY,
+            Some(TemplateOr::Literal(priority)) => *priority,
+            Some(TemplateOr::Expression(expression)) => {
+                priority_of(&value_alone(expression, &self.input, now).unwrap_or_default())
+            }
+        };
         let (parent_id, parent_key) = self.parent.unzip();
         InstanceRow {
             shard: shard_of(id.as_str(), n_shards),
@@ -78,13 +87,15 @@ impl NewInstance {
             phase: InstancePhase::Pending,
             current_step: 0,
             total_steps: workflow.tasks.tasks.len() as i64,
-            priority: i64::from(workflow.points.priority.unwrap_or(5)),
+            priority: i64::from(priority),
             parent_id,
             parent_key,
             causation_id: self.causation_id,
             start_key: self.start_key,
             started_by: self.started_by,
             sla: None,
+            sla_due_at: None,
+            compensation: None,
             n_records: 1,
             n_crashes: 0,
             input: self.input.to_string(),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use trunkline_model::{Timestamp, WorkflowId};
 
+pub use super::duties::{AfterUndoing, Done, Gate, Promise, PromiseStanding, Ticket, Undoing, Undone};
 use super::input::{Failure, Input, Outcome};
 use super::people::Asked;
 use crate::catalog::FunctionCall;
@@ -46,6 +47,18 @@ pub struct State {
     pub spent: BTreeSet<String>,
     /// Events that are waited for.
     pub waits: BTreeMap<u32, Wait>,
+    /// Places and starts that are asked for, and places that are held.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tickets: BTreeMap<u32, Ticket>,
+    /// What would have to be undone, in the order in which it was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<Done>,
+    /// How much was undone.
+    #[serde(default, skip_serializing_if = "Undone::is_nothing")]
+    pub undone: Undone,
+    /// How the time that it was promised to take stood at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Promise>,
     /// Documents that lie elsewhere, by their place, as they were when it began.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub documents: BTreeMap<String, Value>,
@@ -107,6 +120,12 @@ pub struct Frame {
     /// What extensions do around it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extended: Option<Box<Extended>>,
+    /// The time it was promised to take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Promise>,
+    /// What is being undone of what was done within it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoing: Option<Box<Undoing>>,
     /// What it does.
     pub work: Work,
 }
@@ -150,6 +169,13 @@ pub enum Work {
     List,
     /// The tasks of an extension around a task.
     Extending,
+    /// Waiting until it may begin.
+    Queued,
+    /// What undoes a task.
+    Undo {
+        /// The place of that task.
+        path: String,
+    },
     /// A list of tasks for each item.
     Loop {
         /// The items.
@@ -160,6 +186,7 @@ pub enum Work {
     /// Tasks side by side.
     Fork {
         /// The outputs of the branches that have completed.
+        #[serde(with = "each_or_none")]
         outputs: Vec<Option<Value>>,
         /// Their contexts.
         contexts: Vec<Value>,
@@ -198,6 +225,21 @@ pub enum Work {
     Person(Box<Asked>),
     /// Waiting for events.
     Listen(Box<Listening>),
+}
+
+/// Values that are there or not. A value that is null is there: as an option it would be read back as none.
+mod each_or_none {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    pub(super) fn serialize<S: Serializer>(values: &[Option<Value>], to: S) -> Result<S::Ok, S::Error> {
+        values.iter().map(Option::as_slice).collect::<Vec<_>>().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Option<Value>>, D::Error> {
+        let values: Vec<Vec<Value>> = Vec::deserialize(from)?;
+        Ok(values.into_iter().map(|mut value| value.pop()).collect())
+    }
 }
 
 /// What a `try` is at.
@@ -259,6 +301,10 @@ pub enum Purpose {
     Attempt,
     /// To ask further people.
     Escalate,
+    /// To warn that a promise will be broken.
+    Warn,
+    /// To say that a promise is broken.
+    Breach,
 }
 
 impl Purpose {
@@ -269,6 +315,7 @@ impl Purpose {
             Self::Retry => "retry",
             Self::Timeout | Self::Attempt => "timeout",
             Self::Escalate => "escalate",
+            Self::Warn | Self::Breach => "sla",
         }
     }
 }
@@ -415,6 +462,10 @@ impl State {
             effects: BTreeMap::new(),
             spent: BTreeSet::new(),
             waits: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            done: Vec::new(),
+            undone: Undone::default(),
+            promise: None,
             documents: BTreeMap::new(),
             next_id: ROOT,
             has_begun: false,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use trunkline_journal::ownership::Owned;
 use trunkline_model::{LogSpacing, Shard};
-use trunkline_store::tables::workflow::{gathered, inbox, instance, schedule};
+use trunkline_store::tables::workflow::{gathered, inbox, instance, schedule, ticket};
 use trunkline_store::{Dialect, Fence, ReadError};
 
 use super::shard::{End, Poke, Worker};
@@ -143,6 +143,9 @@ async fn sweep(shared: &Shared) -> Result<(), ReadError> {
     let has_due = !schedule::schedule_list_due(store, shared.now(), None, 1).await?.is_empty();
     if has_due || !gathered::gathered_list_new_shards(store).await?.is_empty() {
         shared.clockwork.notify_one();
+    }
+    if !ticket::lane_list_stirred(store, (0, ""), 1).await?.is_empty() {
+        shared.gatework.notify_one();
     }
     Ok(())
 }

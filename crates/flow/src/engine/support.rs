@@ -25,20 +25,9 @@ pub struct Unsupported {
 /// Lists everything in a program that the engine does not do.
 pub fn unsupported(program: &Program) -> Vec<Unsupported> {
     let mut found = Vec::new();
-    let workflow = program.workflow();
     let mut add = |reference: &str, rule: Rule, what: &'static str| {
         found.push(Unsupported { reference: reference.to_owned(), rule, what });
     };
-    let points = &workflow.points;
-    let asked = [
-        (points.sla.is_some(), "SLAs are not watched"),
-        (points.concurrency.is_some(), "concurrency is not limited"),
-        (points.rate_limit.is_some(), "rates are not limited"),
-        (points.compensate.is_some(), "nothing is compensated"),
-    ];
-    for (_, what) in asked.into_iter().filter(|(is_asked, _)| *is_asked) {
-        add("/document/metadata/trunkline", Rule::ExtensionPoints, what);
-    }
     if program.external_schemas().any(|schema| fixed_url(schema).is_none()) {
         add("", Rule::Schemas, "a schema that lies elsewhere has one place for ever");
     }
@@ -49,16 +38,6 @@ pub fn unsupported(program: &Program) -> Vec<Unsupported> {
 }
 
 fn of_task(task: &Task, add: &mut impl FnMut(&str, Rule, &'static str)) {
-    let points = &task.points;
-    let asked = [
-        (points.sla.is_some(), "SLAs are not watched"),
-        (points.concurrency.is_some(), "concurrency is not limited"),
-        (points.rate_limit.is_some(), "rates are not limited"),
-        (points.compensate.is_some(), "nothing is compensated"),
-    ];
-    for (_, what) in asked.into_iter().filter(|(is_asked, _)| *is_asked) {
-        add(&task.reference, Rule::ExtensionPoints, what);
-    }
     let found = match &task.body {
         Body::Call(Call::Http(_) | Call::OpenApi(_) | Call::A2a(_) | Call::Function(_) | Call::Human(_)) => {
             None

@@ -7,6 +7,7 @@ use trunkline_packs::suggest::quoted;
 
 use super::TaskId;
 use super::loops::check_flow;
+use crate::dsl::compensate::Compensate;
 use crate::dsl::flow::{Directive, Jump, Next};
 use crate::dsl::tasks::call::Call;
 use crate::dsl::tasks::call::function::Function;
@@ -37,6 +38,8 @@ pub(super) fn link(reader: &mut Reader, workflow: &Workflow) {
         blocks.push((Block { tasks: vec![*id] }, Order::Sequence));
     }
     for task in &reader.tasks {
+        let undoes = task.points.compensate.as_ref().and_then(Compensate::block);
+        blocks.extend(undoes.map(|block| (block.clone(), Order::Sequence)));
         let order = if matches!(task.body, Body::Fork(_)) { Order::Branches } else { Order::Sequence };
         blocks.extend(task.body.blocks().into_iter().map(|block| (block.clone(), order)));
     }

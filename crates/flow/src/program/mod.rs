@@ -119,7 +119,8 @@ impl Program {
         } else {
             let extensions = &self.workflow.extensions;
             let around = extensions.iter().flat_map(|extension| [&extension.before, &extension.after]);
-            [&self.workflow.tasks].into_iter().chain(around).collect()
+            let undoing = self.tasks.iter().filter_map(|task| task.points.compensate.as_ref()?.block());
+            [&self.workflow.tasks].into_iter().chain(around).chain(undoing).collect()
         };
         blocks.into_iter().find_map(|block| {
             let place = block.tasks.iter().position(|other| *other == id)?;

@@ -177,6 +177,14 @@ impl Reader {
         result
     }
 
+    /// Reads what is part of no task and lies within no loop, wherever it stands in the text.
+    pub(crate) fn alone<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let (locals, parent) = (std::mem::take(&mut self.locals), self.parent.take());
+        let result = read(self);
+        (self.locals, self.parent) = (locals, parent);
+        result
+    }
+
     /// Compiles an expression for a place. `text` is without `${ }`.
     pub(crate) fn compile(&mut self, text: &str, at: &At<'_>, stage: Stage) -> Option<Expression> {
         if self.is_full() {

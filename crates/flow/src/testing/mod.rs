@@ -388,6 +388,9 @@ impl<'a> World<'a> {
             });
             self.deliver(&event);
         }
+        // Here nobody else is about: every gate is open.
+        let asked = changes.tickets_set.iter().map(|(ticket, _)| *ticket);
+        self.queue.extend(asked.map(|ticket| (id.clone(), Input::Admitted { ticket })));
         let reason = Some("the workflow that ran it does not wait any more".to_owned());
         let cancel = |child: WorkflowId| (child, Input::Cancel { reason: reason.clone() });
         self.queue.extend(changes.children_dropped.into_iter().map(cancel));

@@ -248,7 +248,9 @@ fn is_of_engine(event: &Value) -> bool {
     let event_type = type_of(event);
     let of_task = event_type.starts_with("task.")
         && event.get("subject").and_then(Value::as_str).is_some_and(|subject| subject.starts_with("tsk_"));
-    of_task || event_type.starts_with("io.serverlessworkflow.")
+    let of_promise = event_type.starts_with("workflow.sla.")
+        && event.get("subject").and_then(Value::as_str).is_some_and(|subject| subject.starts_with("wf_"));
+    of_task || of_promise || event_type.starts_with("io.serverlessworkflow.")
 }
 
 fn name_of(action: &Action) -> String {

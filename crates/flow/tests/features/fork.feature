@@ -389,3 +389,22 @@ Feature: Fork
       """
     When the workflow is published
     Then the definition should be refused because of 'rule 11'
+
+  Scenario: A branch that gave null has ended, also when the workflow leaves memory
+    Given the tasks are:
+      """yaml
+      - f:
+          fork:
+            branches:
+            - a: {call: http, with: {method: post, endpoint: 'http://a.test/a'}}
+            - b: {do: [{w: {wait: PT1H}}, {s: {set: {b: 1}}}]}
+      """
+    And post http://a.test/a answers 204
+    When the workflow is started
+    And the hub crashes
+    And the workflow runs on
+    Then the workflow should complete with output:
+      """yaml
+      - null
+      - {b: 1}
+      """

@@ -542,19 +542,42 @@ fn rule_39_extension_points_are_read_strictly() {
         )
     };
     let program = program(&points(
-        "{sla: {warn: PT1H, breach: PT2H, calendar: office, on-breach: fault}, concurrency: {key: '${ .id }', \
-         limit: 3, strategy: replace}, rateLimit: {limit: 10, per: PT1M}, priority: 9, idempotency: {mode: \
-         at-most-once}, ui: {x: 1}}",
+        "{sla: {duration: PT2H, warnAt: 80%, onBreach: cancel, calendar: {timezone: Europe/Berlin, hours: {mon-fri: \
+         '09:00-17:00', sat: ['09:00-12:00', '13:00-14:00']}, holidays: ['2026-12-25']}}, concurrency: {key: '${ .id }', \
+         limit: 3, policy: fail}, rateLimit: {limit: 10, per: PT1M, policy: skip}, priority: high, idempotency: \
+         {mode: at-most-once}, compensate: [{undo: {set: {x: 1}}}], ui: {x: 1}}",
     ));
     let points_of = &program.tasks()[0].points;
     assert_eq!(points_of.idempotency.as_ref().unwrap().mode, EffectMode::AtMostOnce);
-    assert_eq!((points_of.priority, points_of.concurrency.as_ref().unwrap().limit), (Some(9), 3));
-    assert_eq!(points_of.sla.as_ref().unwrap().breach, Some(Duration::from_hours(2)));
+    assert_eq!((points_of.priority, points_of.concurrency.as_ref().unwrap().limit), (Some(8), 3));
+    assert_eq!(points_of.sla.as_ref().unwrap().warn_at, Some(80));
+    assert_eq!(&*program.tasks()[1].reference, "/do/0/a/metadata/trunkline/compensate/0/undo");
     for (text, pointer) in [
         ("{slaa: {}}", "/slaa"),
         ("{sla: {}}", "/sla"),
-        ("{sla: {warn: PT2H, breach: PT1H}}", "/sla"),
+        ("{sla: {duration: PT1H, due: '2026-12-01T00:00:00Z'}}", "/sla"),
+        ("{sla: {duration: PT1H, warnAt: 100%}}", "/sla/warnAt"),
+        ("{sla: {duration: PT1H, onBreach: escalate}}", "/sla"),
+        ("{sla: {duration: PT1H, calendar: {hours: {}}}}", "/sla/calendar/hours"),
+        (
+            "{sla: {duration: PT1H, calendar: {hours: {someday: '09:00-10:00'}}}}",
+            "/sla/calendar/hours/someday",
+        ),
+        ("{sla: {duration: PT1H, calendar: {hours: {mon: '10:00-09:00'}}}}", "/sla/calendar/hours/mon"),
+        (
+            "{sla: {duration: PT1H, calendar: {timezone: Nowhere, hours: {mon: '09:00-10:00'}}}}",
+            "/sla/calendar/timezone",
+        ),
+        (
+            "{sla: {duration: PT1H, calendar: {hours: {mon: '09:00-10:00'}, holidays: [soon]}}}",
+            "/sla/calendar/holidays/0",
+        ),
         ("{concurrency: {limit: x}}", "/concurrency/limit"),
+        ("{concurrency: {policy: cancel-running}}", "/concurrency/policy"),
+        ("{concurrency: {strategy: queue}}", "/concurrency/strategy"),
+        ("{rateLimit: {limit: 1, per: PT1M, policy: cancel-running}}", "/rateLimit/policy"),
+        ("{priority: urgent}", "/priority"),
+        ("{compensate: []}", "/compensate"),
         ("{rateLimit: {limit: 1, per: PT0S}}", "/rateLimit/per"),
     ] {
         let found = breaks(&points(text), Rule::ExtensionPoints);

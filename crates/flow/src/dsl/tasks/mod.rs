@@ -23,6 +23,7 @@ use super::data_flow::{DataFlow, Step};
 use super::duration::Delay;
 use super::flow::Jump;
 use super::points::TaskPoints;
+use super::promise::OnBreach;
 use crate::expression::{Expression, Stage};
 use crate::program::TaskId;
 use crate::read::{At, Component, Extra, Fields, MAX_TASKS, Reader};
@@ -251,6 +252,17 @@ impl Reader {
         debug_assert!(body.is_some() || !self.faults.is_empty(), "a task is lost without a fault: {at:?}");
         fields.close(Extra::Closed, self);
         if let Some(body) = body {
+            let sla = self.tasks[id.index()].points.sla.as_ref();
+            let escalates = sla.is_some_and(|sla| sla.on_breach == OnBreach::Escalate);
+            if escalates
+                && !matches!(&body, Body::Call(call::Call::Human(human)) if human.escalation.is_some())
+            {
+                let place =
+                    at.peek("metadata").and_then(|at| at.peek("trunkline")).and_then(|at| at.peek("sla"));
+                let problem = "nobody is named whom the task could be escalated to";
+                let fix = "add `escalate` to the task of people, or write event or cancel";
+                self.rule(Rule::ExtensionPoints, place.as_ref().unwrap_or(at), problem, fix);
+            }
             self.tasks[id.index()].body = body;
         }
         self.parent = outer;

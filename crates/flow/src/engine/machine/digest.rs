@@ -32,6 +32,11 @@ impl Machine<'_> {
             if frame == ROOT {
                 break;
             }
+            if let Work::Undo { path } = &at.work {
+                // Wherever a task is undone, the calls that do it are the same.
+                parts.push(format!("{path}!"));
+                break;
+            }
             if let Some(task) = at.task {
                 parts.push(format!("{}#{}", self.program.task(task).reference, at.visit));
             }

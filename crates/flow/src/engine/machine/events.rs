@@ -71,6 +71,12 @@ pub(crate) fn text_alone(template: &Template, input: &Value, at: Timestamp) -> O
     }
 }
 
+/// What an expression gives before there is an instance; nothing where it fails.
+pub(crate) fn value_alone(expression: &Expression, input: &Value, at: Timestamp) -> Option<Value> {
+    let value = expression.evaluate(input, &NoScope(at));
+    value.inspect_err(|error| tracing::warn!(error = %error, "a priority cannot be computed")).ok()
+}
+
 /// Which event a filter has taken.
 fn seen_key(filter: u32, event: &Value) -> String {
     let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();

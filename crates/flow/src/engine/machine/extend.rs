@@ -81,9 +81,7 @@ impl<'a> Machine<'a> {
         }
         self.extended(frame).stage = ExtendStage::Body;
         self.frame(frame).work = Work::List;
-        if let Some(task) = self.frame(frame).task.map(|task| self.program.task(task)) {
-            self.body(frame, task);
-        }
+        self.pass_gates(frame, None);
     }
 
     /// A list of an extension has come to its end.

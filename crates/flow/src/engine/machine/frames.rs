@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
+use trunkline_model::Timestamp;
 
 use super::Machine;
+use super::promises::PromiseEnd;
 use crate::dsl::lifecycle::TaskChange;
 use crate::engine::people::TaskStatus;
 use crate::engine::state::{Effect, Frame, Purpose, ROOT, Timer, Work};
@@ -21,7 +23,11 @@ impl Machine<'_> {
     }
 
     pub(super) fn set_timer(&mut self, frame: u32, purpose: Purpose, after: Duration) -> u32 {
-        let timer = Timer { fire_at: self.at.plus(after), frame, purpose };
+        self.set_timer_at(frame, purpose, self.at.plus(after))
+    }
+
+    pub(super) fn set_timer_at(&mut self, frame: u32, purpose: Purpose, fire_at: Timestamp) -> u32 {
+        let timer = Timer { fire_at, frame, purpose };
         let id = self.state.take_id();
         self.changes.timers_set.push((id, timer.clone()));
         self.state.timers.insert(id, timer);
@@ -81,9 +87,18 @@ impl Machine<'_> {
                 self.state.effects.retain(|_, effect| effect.frame != id);
             }
             Work::Person(_) => drop(self.close_task(id, TaskStatus::Cancelled)),
-            Work::Extending | Work::Root | Work::List | Work::Loop { .. } | Work::Fork { .. } => {}
+            Work::Extending
+            | Work::Root
+            | Work::List
+            | Work::Loop { .. }
+            | Work::Fork { .. }
+            | Work::Queued
+            | Work::Undo { .. } => {}
         }
         self.clear_timer(timeout);
+        self.give_back(id);
+        self.settle(id, PromiseEnd::Dropped);
+        self.leave_undone(id);
         // Retries and due dates are timers that the work does not name.
         let rest: Vec<u32> =
             self.state.timers.iter().filter(|(_, timer)| timer.frame == id).map(|(id, _)| *id).collect();
@@ -91,12 +106,15 @@ impl Machine<'_> {
             self.clear_timer(Some(timer));
         }
         #[cfg(test)]
-        if let Some(task) = self.state.frames[&id].task {
+        if let Some(frame) = self.state.frames.get(&id)
+            && let (Some(task), false) = (frame.task, matches!(frame.work, Work::Undo { .. }))
+        {
             self.changes.trace.push((id, task, super::tests::Became::Dropped));
         }
         let frame = self.state.frames.remove(&id);
         // Where nothing is tried again no key comes again.
-        if !self.state.frames.values().any(|it| matches!(it.work, Work::Try { .. })) {
+        let may_repeat = |it: &Frame| matches!(it.work, Work::Try { .. }) || it.undoing.is_some();
+        if !self.state.frames.values().any(may_repeat) {
             self.state.spent.clear();
         }
         frame
@@ -111,7 +129,9 @@ impl Machine<'_> {
             }
         }
         for id in doomed.into_iter().skip(1).rev() {
-            self.note_task(id, TaskChange::Cancelled, None);
+            if !matches!(self.frame(id).work, Work::Undo { .. }) {
+                self.note_task(id, TaskChange::Cancelled, None);
+            }
             self.drop_frame(id);
         }
     }

@@ -12,7 +12,7 @@ use crate::dsl::tasks::Body;
 use crate::dsl::tasks::try_task::{Catch, ERROR_VARIABLE, Try};
 use crate::engine::input::{Failure, Outcome};
 use crate::engine::machine::scope::View;
-use crate::engine::state::{Purpose, ROOT, TryStage, Work};
+use crate::engine::state::{AfterUndoing, Purpose, ROOT, TryStage, Work};
 use crate::expression::Template;
 
 impl<'a> Machine<'a> {
@@ -25,6 +25,9 @@ impl<'a> Machine<'a> {
         }
         let mut at = from;
         loop {
+            if matches!(self.frame(at).work, Work::Undo { .. }) {
+                return self.undone(at, Some(&failure));
+            }
             let parent = self.frame(at).parent;
             self.drop_children(at);
             if at == ROOT {
@@ -110,6 +113,13 @@ impl<'a> Machine<'a> {
             }
             Ok(None) => {}
         }
+        self.undo_within(frame, AfterUndoing::Handle(failure));
+    }
+
+    /// Handles an error once nothing is tried again and everything within is undone.
+    pub(super) fn handle_finally(&mut self, frame: u32, failure: Failure) {
+        let Some(Try { catch, .. }) = self.try_of(frame) else { return };
+        let error = failure.to_value();
         let then = catch.then.as_ref().map(|then| then.next);
         let input = self.frame(frame).input.clone();
         if catch.has_handler {

@@ -89,6 +89,16 @@ pub(crate) fn move_faults(old: &Program, new: &Program, state: &State, moves: &M
             faults.insert(fault(&*task.reference, problem));
         }
     }
+    let undoing = state.frames.values().filter_map(|frame| frame.undoing.as_deref());
+    let to_undo = undoing.flat_map(|undoing| undoing.left.iter().chain(&undoing.now));
+    for done in state.done.iter().chain(to_undo) {
+        if let Some(task) = old.get(done.task)
+            && moved(new, moves, task.id).is_none_or(|to| to.points.compensate.is_none())
+        {
+            let problem = "the task may have to be undone, and the other version does not say how";
+            faults.insert(fault(&*task.reference, problem));
+        }
+    }
     faults.into_iter().collect()
 }
 
@@ -128,6 +138,9 @@ fn check(
         }
         _ => {}
     }
+    if matches!(frame.work, Work::Undo { .. }) && to.points.compensate.is_none() {
+        return Err(format!("{} is being undone, and the other version does not say how", to.reference));
+    }
     let parent = state.frames.get(&frame.parent).filter(|_| task.parent.is_some());
     if parent.is_some_and(|parent| matches!(parent.work, Work::Fork { .. }))
         && new.siblings(to.id).map(|(_, place)| place) != old.siblings(task.id).map(|(_, place)| place)
@@ -161,6 +174,11 @@ pub(crate) fn migrate(
         frame.task = frame.task.and_then(|task| moves.get(&task.0).copied()).map(TaskId);
         let visits = std::mem::take(&mut frame.visits);
         frame.visits = visits.into_iter().filter_map(|(task, n)| Some((*moves.get(&task)?, n))).collect();
+    }
+    let undoing = state.frames.values_mut().filter_map(|frame| frame.undoing.as_deref_mut());
+    let to_undo = undoing.flat_map(|undoing| undoing.left.iter_mut().chain(&mut undoing.now));
+    for done in state.done.iter_mut().chain(to_undo) {
+        done.task = TaskId(moves.get(&done.task.0).copied().unwrap_or(done.task.0));
     }
     for effect in state.effects.values_mut() {
         if let Action::LookBack(look) = &mut effect.action

@@ -15,24 +15,29 @@ mod digest;
 mod events;
 mod extend;
 mod frames;
+mod gates;
 mod handler;
 mod migrate;
 mod news;
 mod notes;
 pub(crate) mod outside;
 mod people;
+mod promises;
 mod schemas;
 mod scope;
+mod undo;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde_json::Value;
 use trunkline_model::{Timestamp, WorkflowId};
+use trunkline_store::tables::workflow::promise::PromiseChange;
 
 pub(crate) use digest::{derived_id, hex_digest};
 pub(crate) use events::{
     accepts, correlation_digest, correlation_of_event, hand_over, holds_alone, takes_alone, text_alone,
+    value_alone,
 };
 
 pub use migrate::MoveFault;
@@ -40,11 +45,13 @@ pub(crate) use migrate::{migrate, move_faults, moves, renamed};
 pub(crate) use notes::attempt_of;
 pub use notes::{Change, Note};
 
+use self::promises::PromiseEnd;
 use self::scope::View;
+pub(crate) use self::undo::is_ending;
 use super::input::{Failure, Input, Outcome};
 use super::people::Asked;
 use super::secrets;
-use super::state::{Frame, Purpose, ROOT, State, Suspended, Timer, TryStage, Wait, Work};
+use super::state::{Frame, Purpose, ROOT, State, Suspended, Ticket, Timer, TryStage, Wait, Work};
 use super::support;
 use crate::dsl::data_flow::{DataFlow, Schema};
 use crate::dsl::duration::{self, Delay};
@@ -75,6 +82,12 @@ pub struct Changes {
     pub asked: BTreeMap<u32, (TaskId, Asked)>,
     /// Events to append, as CloudEvents.
     pub events: Vec<Value>,
+    /// Tickets to ask with.
+    pub tickets_set: Vec<(u32, Ticket)>,
+    /// Tickets that are not needed any more.
+    pub tickets_cleared: Vec<u32>,
+    /// How promises about time changed.
+    pub promises: Vec<PromiseChange>,
     /// Instances that this one started and does not wait for any more.
     pub children_dropped: Vec<WorkflowId>,
     /// What became of which task, by its frame.
@@ -127,11 +140,12 @@ impl<'a> Machine<'a> {
         if self.state.outcome.is_some() {
             return;
         }
+        let passes = matches!(
+            input,
+            Input::Resume | Input::Cancel { .. } | Input::Suspend { .. } | Input::Migrated { .. }
+        ) || self.is_of_promise(input);
         if let Some(suspended) = &mut self.state.suspended
-            && !matches!(
-                input,
-                Input::Resume | Input::Cancel { .. } | Input::Suspend { .. } | Input::Migrated { .. }
-            )
+            && !passes
         {
             suspended.held.push(input.clone());
             return;
@@ -145,7 +159,10 @@ impl<'a> Machine<'a> {
             Input::EventMatched { wait, event } => self.event_matched(*wait, event),
             Input::Acted { nonce, key, actor, act } => self.acted(nonce, key, actor, act),
             Input::ChildEnded { key, outcome } => self.child_ended(key, outcome),
+            Input::Cancel { .. } if is_ending(self.state) => {}
             Input::Cancel { reason } => self.end(Outcome::Cancelled(reason.clone())),
+            Input::Admitted { ticket } => self.admitted(*ticket),
+            Input::Refused { ticket } => self.refused(*ticket),
             Input::Suspend { reason } => {
                 let suspended = self.state.suspended.get_or_insert_default();
                 suspended.reason.clone_from(reason);
@@ -207,6 +224,16 @@ impl<'a> Machine<'a> {
         if let Some(refused) = support::refusal(self.program) {
             return self.end(Outcome::Failed(refused));
         }
+        if let Some(sla) = &self.program.workflow().points.sla
+            && let Err(failure) = self.promise(ROOT, sla)
+        {
+            return self.raise(ROOT, failure);
+        }
+        self.pass_gates(ROOT, None);
+    }
+
+    /// Begins, once it is let through every gate.
+    fn begin_free(&mut self) {
         if !self.fetch_documents() {
             self.begin_tasks();
         }
@@ -232,6 +259,7 @@ impl<'a> Machine<'a> {
     /// Begins with what another instance has done: what that one waits for is waited for.
     fn take_over(&mut self) {
         self.changes.timers_set.extend(self.state.timers.iter().map(|(id, timer)| (*id, timer.clone())));
+        self.take_over_limits();
         for (id, wait) in &self.state.waits {
             if let Some(task) = self.state.frames.get(&wait.frame).and_then(|frame| frame.task) {
                 self.changes.waits_set.push((*id, wait.clone(), task));
@@ -266,6 +294,8 @@ impl<'a> Machine<'a> {
             context,
             visits: std::collections::BTreeMap::new(),
             extended: None,
+            promise: None,
+            undoing: None,
             work: if task.is_none() { Work::Root } else { Work::List },
         };
         self.state.frames.insert(id, frame);
@@ -301,7 +331,7 @@ impl<'a> Machine<'a> {
                 self.note_task(frame, TaskChange::Started, None);
                 match self.extend(frame, task) {
                     Ok(true) => {}
-                    Ok(false) => self.body(frame, task),
+                    Ok(false) => self.pass_gates(frame, None),
                     Err(failure) => self.raise(frame, failure),
                 }
             }
@@ -326,6 +356,9 @@ impl<'a> Machine<'a> {
         }
         self.flow_in(frame, &task.input, raw_input)?;
         self.set_timeout(frame, task.timeout.as_ref())?;
+        if let Some(sla) = &task.points.sla {
+            self.promise(frame, sla)?;
+        }
         Ok(Some(()))
     }
 
@@ -390,6 +423,9 @@ impl<'a> Machine<'a> {
             Ok(output) => output,
             Err(failure) => return self.raise(frame, failure),
         };
+        if let Err(failure) = self.remember(frame, task, &output) {
+            return self.raise(frame, failure);
+        }
         #[cfg(test)]
         self.changes.trace.push((frame, task.id, tests::Became::Completed(output.clone())));
         self.note_task(frame, TaskChange::Completed, None);
@@ -401,6 +437,7 @@ impl<'a> Machine<'a> {
 
     /// Goes on behind a task that is done with everything.
     fn leave(&mut self, frame: u32, output: Value, next: Next) {
+        self.settle(frame, PromiseEnd::Done);
         let (parent, place) = self.place_of(frame);
         let context = self.drop_frame(frame).and_then(|frame| frame.context);
         self.follow(parent, place, output, next, context);
@@ -445,7 +482,11 @@ impl<'a> Machine<'a> {
             }
             Next::Exit if self.is_before(parent) => self.replace(parent, output),
             Next::EndOfList | Next::Exit => self.list_done(parent, output),
-            Next::End => self.complete(output),
+            Next::End => match self.undo_around(parent) {
+                // What undoes a task ends itself and nothing else.
+                Some(undo) => self.undone(undo, None),
+                None => self.complete(output),
+            },
         }
     }
 
@@ -454,6 +495,7 @@ impl<'a> Machine<'a> {
         match (&self.frame(frame).work, task.map(|task| &task.body)) {
             (Work::Root, _) => self.complete(output),
             (Work::Extending, _) => self.extension_done(frame),
+            (Work::Undo { .. }, _) => self.undone(frame, None),
             (Work::Loop { .. }, Some(Body::For(body))) => {
                 if let Work::Loop { index, .. } = &mut self.frame(frame).work {
                     *index += 1;
@@ -492,7 +534,11 @@ impl<'a> Machine<'a> {
 
     /// Ends the instance; nothing waits any more.
     fn end(&mut self, outcome: Outcome) {
+        let Some(outcome) = self.undo_everything(outcome) else { return };
+        let is_done = matches!(outcome, Outcome::Completed(_));
+        self.settle(ROOT, if is_done { PromiseEnd::Done } else { PromiseEnd::Dropped });
         self.drop_tree(ROOT);
+        self.state.done.clear();
         self.note_end(&outcome);
         self.todo.clear();
         self.state.suspended = None;
@@ -570,10 +616,7 @@ impl<'a> Machine<'a> {
             return;
         };
         if fork.join == crate::dsl::tasks::fork::Join::First {
-            self.drop_children(frame);
-            *self.context_mut(frame) = context;
-            self.todo.push_back(Todo::Finish { frame, output, next: None });
-            return;
+            return self.won(frame, output, context);
         }
         let Work::Fork { outputs, contexts } = &mut self.frame(frame).work else { return };
         let place = place as usize;
@@ -634,6 +677,8 @@ impl<'a> Machine<'a> {
             Purpose::Wait => self.wait_over(frame),
             Purpose::Retry => self.attempt(frame),
             Purpose::Escalate => self.escalate(frame),
+            Purpose::Warn => self.warn(frame),
+            Purpose::Breach => self.breach(frame),
             Purpose::Timeout => {
                 self.frame(frame).timeout = None;
                 self.raise(frame, Failure::standard(StandardError::Timeout, "the task took too long"));

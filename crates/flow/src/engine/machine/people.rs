@@ -148,6 +148,10 @@ impl<'a> Machine<'a> {
         let Some((task, HumanTask { escalation: Some(escalation), .. })) = self.human_of(frame) else {
             return;
         };
+        if matches!(&self.frame(frame).work, Work::Person(asked) if !asked.escalated_to.is_empty()) {
+            // By its own time, or by a promise that was broken before.
+            return;
+        }
         let input = self.frame(frame).input.clone();
         let to = match self.names(frame, Some(&escalation.to), &input) {
             Ok(to) => to,

@@ -10,10 +10,18 @@ use super::super::*;
 use super::json_of;
 use super::rig::{Rig, tenant};
 
-const WORKFLOWS: [(&str, &str); 4] = [
+const WORKFLOWS: [(&str, &str); 6] = [
     (
         "line",
         "do:\n- a: {call: http, with: {method: post, endpoint: 'http://a.test/a', body: {n: '${ .n }'}}}\n- e: {emit: {event: {with: {type: crash.seen, data: '${ . }'}}}}\n- b: {call: http, with: {method: post, endpoint: 'http://a.test/b', body: {n: 2}}}\n- w: {wait: PT3S}\n- s: {set: {done: true}}",
+    ),
+    (
+        "undo",
+        "do: [{t: {try: [{a: {metadata: {trunkline: {compensate: [{u: {call: http, with: {method: delete, endpoint: 'http://a.test/a'}}}, {e: {emit: {event: {with: {type: crash.seen, data: a}}}}}]}}, call: http, with: {method: post, endpoint: 'http://a.test/a'}}}, {b: {metadata: {trunkline: {compensate: [{w: {wait: PT2S}}, {e: {emit: {event: {with: {type: crash.seen, data: b}}}}}]}}, call: http, with: {method: post, endpoint: 'http://a.test/b'}}}, {r: {raise: {error: {type: 'https://a.test/bad', status: 500}}}}], catch: {do: [{s: {set: {undone: true}}}]}}}]",
+    ),
+    (
+        "limited",
+        "do: [{f: {fork: {branches: [{x: {metadata: {trunkline: {concurrency: {key: k}, rateLimit: {limit: 1, per: PT2S}}}, call: http, with: {method: get, endpoint: 'http://a.test/x'}}}, {y: {do: [{c: {metadata: {trunkline: {concurrency: {key: k}}}, call: http, with: {method: get, endpoint: 'http://a.test/y'}}}, {e: {emit: {event: {with: {type: crash.seen, data: 1}}}}}]}}]}}}, {s: {set: {n: 1}}}]",
     ),
     (
         "loop",
@@ -86,7 +94,7 @@ fn nothing_is_lost_at_any_commit() {
         }
         engine.stop().await;
         // A cut costs a start of every shard: all of them on one shard, two on many.
-        let n_workflows = if rig.store.n_shards() == 1 { WORKFLOWS.len() } else { 2 };
+        let n_workflows = if rig.store.n_shards() == 1 { WORKFLOWS.len() } else { 3 };
         for (name, _) in &WORKFLOWS[..n_workflows] {
             let whole = run_cut(&mut rig, name, None).await.unwrap();
             let mut n_cuts = 0;

@@ -26,6 +26,8 @@ pub(crate) struct Cut {
     /// Where work is held back until it is released, if anywhere.
     hold: Mutex<Option<(CommitPoint, usize)>>,
     n_passed: AtomicUsize,
+    /// How many of these have come to their end, whatever it was.
+    n_ended: AtomicUsize,
     tripped: tokio::sync::Notify,
     released: tokio::sync::Notify,
     /// The states in memory after their last commit, with its number.
@@ -38,6 +40,12 @@ impl Cut {
         self.n_passed.load(Ordering::SeqCst)
     }
 
+    /// How many commits were made, if none is under way.
+    fn quiet(&self) -> Option<usize> {
+        let n_ended = self.n_ended.load(Ordering::SeqCst);
+        (n_ended == self.n_passed()).then_some(n_ended)
+    }
+
     pub(crate) fn witness(&self, live: &Live) {
         self.states.lock().insert(live.row.id.clone(), (live.seq, live.state.clone()));
     }
@@ -46,12 +54,16 @@ impl Cut {
         if point == CommitPoint::Before {
             self.n_passed.fetch_add(1, Ordering::SeqCst);
         }
+        if point == CommitPoint::After {
+            self.n_ended.fetch_add(1, Ordering::SeqCst);
+        }
         let n = self.n_passed.load(Ordering::SeqCst);
         if self.hold.lock().is_some_and(|at| at == (point, n)) {
             self.tripped.notify_one();
             self.released.notified().await;
         }
-        if self.at.lock().is_some_and(|at| at == (point, n)) {
+        // Several commits may be under way at once: whichever comes to the place first is cut off, and all behind it.
+        if self.at.lock().is_some_and(|at| at.0 == point && at.1 <= n) {
             self.tripped.notify_one();
             std::future::pending::<()>().await;
         }
@@ -316,6 +328,11 @@ impl Engine {
         if states.get(&live.row.id).is_none_or(|(seq, _)| *seq < live.seq) {
             states.insert(live.row.id.clone(), (live.seq, live.state.clone()));
         }
+    }
+
+    /// How many commits were made, if none is under way.
+    pub(super) fn quiet(&self) -> Option<usize> {
+        self.shared.cut.quiet()
     }
 
     pub(super) fn programs(&self) -> &Programs {

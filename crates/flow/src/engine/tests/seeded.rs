@@ -59,6 +59,12 @@ impl Undisturbed {
         let mut run = Run::start(text, json!({"n": 1}));
         self.note(&run);
         while run.state.outcome.is_none() {
+            let asks = run.state.tickets.iter().find(|(_, it)| !it.is_held).map(|(id, _)| *id);
+            if let Some(ticket) = asks {
+                run.take(Input::Admitted { ticket });
+                self.note(&run);
+                continue;
+            }
             let next = run.state.effects.iter().next().map(|(id, effect)| (*id, effect.clone()));
             match next {
                 Some((effect, it)) => {

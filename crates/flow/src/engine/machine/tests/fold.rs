@@ -1,7 +1,7 @@
 //! Whatever happens in whatever order: folding the records gives the state, and every call, timer and subscription of
 //! the state was announced once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -11,7 +11,8 @@ use super::{Run, event};
 use crate::engine::input::{Failure, Input};
 use crate::engine::people::{Act, Actor, Decided};
 
-const WORKFLOWS: [&str; 5] = [
+const WORKFLOWS: [&str; 6] = [
+    "document: {dsl: '1.0.3', namespace: test, name: it, version: '1.0.0', metadata: {trunkline: {concurrency: {}, sla: {duration: PT10S, warnAt: 50%}}}}\ndo:\n- f: {fork: {branches: [{x: {metadata: {trunkline: {concurrency: {key: k, policy: skip}, rateLimit: {limit: 1, per: PT1M}, sla: {duration: PT3S}, compensate: [{u: {call: http, with: {method: get, endpoint: 'http://a.test/u'}}}, {w: {wait: PT2S}}]}}, call: http, with: {method: get, endpoint: 'http://a.test/x'}}}, {y: {try: [{c: {metadata: {trunkline: {rateLimit: {limit: 1, per: PT1M, policy: fail}, compensate: [{v: {wait: PT9S}}]}}, wait: PT1S}}, {d: {call: http, with: {method: get, endpoint: 'http://a.test/d'}}}], catch: {retry: {delay: PT1S, limit: {attempt: {count: 1}}}, do: [{s: {set: {y: 1}}}]}}}]}}\n- l: {listen: {to: {one: {with: {type: t.one}}}}}",
     "do:\n- a: {fork: {branches: [{x: {try: [{c: {call: http, with: {method: get, endpoint: 'http://a.test'}}}], catch: {retry: {delay: PT1S, backoff: {exponential: {}}, jitter: {from: PT0S, to: PT1S}, limit: {attempt: {count: 3}}}, do: [{s: {set: {x: 1}}}]}}}, {y: {for: {each: i, in: '[1,2,3]'}, do: [{c: {call: http, with: {method: post, endpoint: 'http://b.test', body: '${ $i }'}}}, {w: {wait: PT5S}}]}}]}}\n- b: {set: {out: '${ . }', at: '${ now }'}}",
     "do:\n- l: {timeout: {after: PT1H}, listen: {to: {any: [{with: {type: t.one}}, {with: {type: t.two}}], until: '(. | length) >= 3'}}, foreach: {item: it, do: [{c: {call: http, with: {method: get, endpoint: 'http://a.test'}}}]}}\n- e: {emit: {event: {with: {type: it.over, data: '${ . }'}}}}",
     "do:\n- r: {fork: {compete: true, branches: [{p: {call: 'step:1@default', with: {due: PT1M}}}, {l: {listen: {to: {one: {with: {type: t.one}}}}}}, {c: {run: {workflow: {namespace: n, name: m, version: latest}}}}]}}\n- again: {set: {n: '${ ($context.n // 0) + 1 }'}, export: {as: .}}\n- s: {switch: [{more: {when: .n < 3, then: r}}]}",
@@ -54,6 +55,14 @@ fn prod(run: &mut Run, choice: u8) {
         }
         4 if choice > 200 => drop(run.take(Input::Suspend { reason: None })),
         5 => drop(run.take(Input::Resume)),
+        6 if run.state.tickets.values().any(|it| !it.is_held) => {
+            let asks = run.state.tickets.iter().filter(|(_, it)| !it.is_held).map(|(id, _)| *id);
+            let asks: Vec<u32> = asks.collect();
+            let ticket = asks[nth(asks.len())];
+            let is_refused = choice & 64 != 0 && choice & 128 != 0;
+            run.take(if is_refused { Input::Refused { ticket } } else { Input::Admitted { ticket } });
+        }
+        4 if choice > 180 => drop(run.take(Input::Cancel { reason: None })),
         // What nobody waits for changes nothing.
         6 => drop(run.take(Input::EffectDone { effect: 9_999, result: Ok(json!(1)) })),
         _ if !run.state.timers.is_empty() => drop(run.wake()),
@@ -79,6 +88,8 @@ fn live_through(tasks: &str, choices: Vec<u8>) {
     let mut run = Run::start(tasks, json!({"n": 1}));
     let mut timers = BTreeSet::new();
     let mut waits = BTreeSet::new();
+    let mut tickets = BTreeSet::new();
+    let mut promises: BTreeMap<(&str, &str), i64> = BTreeMap::new();
     let mut follow = |run: &Run| {
         for (id, _) in &run.changes.timers_set {
             assert!(timers.insert(*id), "set twice");
@@ -92,6 +103,29 @@ fn live_through(tasks: &str, choices: Vec<u8>) {
         for (id, ..) in &run.changes.waits_cleared {
             assert!(waits.remove(id), "cleared and never set");
         }
+        for (id, _) in &run.changes.tickets_set {
+            assert!(tickets.insert(*id), "asked twice");
+        }
+        for id in &run.changes.tickets_cleared {
+            assert!(tickets.remove(id), "given back and never asked for");
+        }
+        // Starts that are used up, and what was refused, are taken away by the owner of the lane.
+        assert!(run.state.tickets.keys().all(|id| tickets.contains(id)), "every ticket is a row");
+        for change in &run.changes.promises {
+            for (standing, n) in [(change.from, -1), (change.to, 1)] {
+                *standing.map_or(&mut 0, |it| {
+                    promises.entry((change.scope.as_str(), it.as_str())).or_insert(0)
+                }) += n;
+            }
+        }
+        let open: i64 = ["within", "warned", "breached"]
+            .iter()
+            .flat_map(|standing| ["workflow", "task"].map(|scope| promises.get(&(scope, *standing)).copied()))
+            .flatten()
+            .inspect(|n| assert!(*n >= 0))
+            .sum();
+        let promised = run.state.frames.values().filter(|frame| frame.promise.is_some()).count();
+        assert_eq!(open, promised as i64, "the counts are the promises of the state");
         assert!(timers.iter().eq(run.state.timers.keys()), "the rows are the timers of the state");
         assert!(waits.iter().eq(run.state.waits.keys()), "the rows are the waits of the state");
     };

@@ -48,6 +48,11 @@ pub(crate) fn tasks(seed: u64, palette: Palette) -> String {
     let mut list = maker.list(0, false);
     // Something to interrupt.
     list.as_array_mut().unwrap().push(json!({"last": maker.call()}));
+    if palette == Palette::Steady && maker.dice.below(3) == 0 {
+        // Whatever can be undone is.
+        let fails = json!({"raise": {"error": {"type": "https://a.test/end", "status": 418}}});
+        list.as_array_mut().unwrap().push(json!({"fails": fails}));
+    }
     let mut workflow = json!({"do": list});
     if palette == Palette::All && maker.dice.below(4) == 0 {
         workflow["timeout"] = json!({"after": "PT1M"});
@@ -120,11 +125,34 @@ impl Maker {
         self.marked(call)
     }
 
-    fn marked(&self, mut call: Value) -> Value {
-        if self.palette == Palette::Once {
-            call["metadata"] = json!({"trunkline": {"idempotency": {"mode": "at-most-once"}}});
+    fn marked(&mut self, mut call: Value) -> Value {
+        match self.palette {
+            Palette::Once => {
+                call["metadata"] = json!({"trunkline": {"idempotency": {"mode": "at-most-once"}}});
+            }
+            Palette::Steady => call["metadata"] = json!({"trunkline": self.points()}),
+            Palette::All => {}
         }
         call
+    }
+
+    /// Limits, and what undoes the task.
+    fn points(&mut self) -> Value {
+        let mut points = json!({});
+        if self.dice.below(3) == 0 {
+            let endpoint = format!("http://a.test/{}/undo", self.n_tasks);
+            let body = json!({"undo": "${ .output }"});
+            let undo =
+                json!({"call": "http", "with": {"method": "post", "endpoint": endpoint, "body": body}});
+            let told = json!({"emit": {"event": {"with": {"type": "crash.seen", "data": {"undone": true}}}}});
+            points["compensate"] = json!([{"undo": undo}, {"told": told}]);
+        }
+        match self.dice.below(5) {
+            0 => points["concurrency"] = json!({"key": "one"}),
+            1 => points["rateLimit"] = json!({"limit": 1, "per": "PT1S"}),
+            _ => {}
+        }
+        points
     }
 
     /// Races, limits of time, events, people.

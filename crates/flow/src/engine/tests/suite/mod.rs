@@ -138,8 +138,9 @@ macro_rules! features {
 }
 
 features! {
-    calls, children, control, crash, data_flow, definitions, emit, errors, expressions, flow, fork, functions, listen,
-    limits, loops, retry, starts, switch, waits,
+    approvals, calls, catalogue, children, compensation, control, crash, data_flow, definitions, emit, errors, expressions,
+    extensions, flow, fork, functions, lifecycle, limits, listen, look_back, loops, retry, schedules, secrets, sla, starts,
+    switch, waits,
 }
 
 fn feature(name: &str) {

@@ -4,6 +4,7 @@
 //! leaves the process.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,7 +15,7 @@ use http::{HeaderMap, Method, StatusCode, Version};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use trunkline_connect::{OutboundRequest, OutboundResponse, SendError, Timings, Transport};
-use trunkline_model::{Clock, ManualClock, Timestamp};
+use trunkline_model::{Clock, ManualClock, Secret, SecretSource, SecretUnavailable, Tenant, Timestamp};
 
 /// One request as the outside saw it.
 #[derive(Debug, Clone)]
@@ -38,6 +39,28 @@ pub(super) enum Answer {
     Says { status: u16, headers: Map<String, Value>, body: Option<Value> },
     Never,
     BreaksOff,
+}
+
+/// Secrets of scenarios, by tenant and name.
+#[derive(Default)]
+pub(super) struct Vault(Mutex<BTreeMap<(Tenant, String), String>>);
+
+impl Vault {
+    pub(super) fn put(&self, tenant: &Tenant, name: &str, value: String) {
+        self.0.lock().insert((tenant.clone(), name.to_owned()), value);
+    }
+}
+
+impl SecretSource for Vault {
+    fn find<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Option<Secret>, SecretUnavailable>> + Send + 'a>> {
+        let found =
+            self.0.lock().get(&(tenant.clone(), name.to_owned())).map(|value| Secret::new(value.as_str()));
+        Box::pin(std::future::ready(Ok(found)))
+    }
 }
 
 /// All of it.

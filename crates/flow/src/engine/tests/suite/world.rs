@@ -10,16 +10,19 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use trunkline_connect::EgressPolicy;
-use trunkline_model::{Clock, Tenant, Timestamp, WorkflowId};
-use trunkline_store::NewEvent;
+use trunkline_model::{Clock, SecretSource, Tenant, Timestamp, WorkflowId};
 use trunkline_store::tables::consumer::cursor_list;
 use trunkline_store::tables::event::head_list;
-use trunkline_store::tables::workflow::definition::{DefinitionRow, DefinitionState};
+use trunkline_store::tables::workflow::definition::{DefinitionRow, DefinitionState, definition_set_state};
+use trunkline_store::tables::workflow::gathered::gathered_list_new_shards;
 use trunkline_store::tables::workflow::inbox::message_list_shards;
 use trunkline_store::tables::workflow::instance::{
     InstanceFilter, InstancePhase, InstanceRow, instance_list,
 };
 use trunkline_store::tables::workflow::record::record_list;
+use trunkline_store::tables::workflow::schedule::{schedule_get, schedule_list, schedule_list_due};
+use trunkline_store::tables::workflow::ticket::{lane_list_due, lane_list_stirred};
+use trunkline_store::{Commit, NewEvent};
 use trunkline_testkit::TestStore;
 
 use super::super::super::effects::{RealWorld, RealWorldOptions};
@@ -30,8 +33,9 @@ use super::super::super::machine::tests::Became;
 use super::super::super::state::State;
 use super::super::super::{CONSUMER, CommitPoint, Engine, NewInstance, StoreDefinitionError};
 use super::super::rig::Rig;
-use super::outside::Outside;
+use super::outside::{Outside, Vault};
 use crate::Format;
+use crate::dsl::schedule::Schedule;
 
 /// How long anything may take in real time. Never waited for unless something is broken.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -42,6 +46,7 @@ const MAX_MOVES: usize = 2_000;
 pub(super) struct Hub {
     pub(super) rig: Rig,
     pub(super) outside: Arc<Outside>,
+    pub(super) vault: Arc<Vault>,
     engine: Option<Engine>,
     n_scenarios: usize,
 }
@@ -50,7 +55,7 @@ impl Hub {
     pub(super) async fn new(home: &TestStore) -> Self {
         let rig = Rig::new(home).await;
         let outside = Arc::new(Outside::new(Arc::clone(&rig.clock)));
-        let mut hub = Self { rig, outside, engine: None, n_scenarios: 0 };
+        let mut hub = Self { rig, outside, vault: Arc::default(), engine: None, n_scenarios: 0 };
         hub.start();
         hub
     }
@@ -60,7 +65,7 @@ impl Hub {
         let clock = Arc::clone(&self.rig.clock) as Arc<dyn trunkline_model::Clock>;
         let options = RealWorldOptions::new(transport, EgressPolicy::default(), clock);
         let outside = Arc::new(RealWorld::new(options));
-        self.engine = Some(self.rig.start_with(outside, Arc::new(trunkline_model::NoSecrets)));
+        self.engine = Some(self.rig.start_with(outside, Arc::clone(&self.vault) as Arc<dyn SecretSource>));
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -137,7 +142,22 @@ impl<'h> World<'h> {
         }
         let text = self.definition.clone().expect("the scenario defines a workflow");
         match self.store(text).await {
-            Ok((row, warnings)) => (self.row, self.warnings) = (Some(row), warnings),
+            Ok((row, warnings)) => {
+                let program = self.hub.engine().programs().get(&row.hash).await.unwrap();
+                if let Some(Schedule::Every(_) | Schedule::Cron(_) | Schedule::After(_)) =
+                    &program.workflow().schedule
+                {
+                    let store = &self.hub.rig.store;
+                    let name = (row.namespace.as_str(), row.name.as_str());
+                    self.hub
+                        .rig
+                        .until("it has a schedule", async || {
+                            schedule_get(store, &self.tenant, name.0, name.1).await.unwrap().is_some()
+                        })
+                        .await;
+                }
+                (self.row, self.warnings) = (Some(row), warnings);
+            }
             Err(why) => self.refusal = Some(why),
         }
     }
@@ -194,7 +214,7 @@ impl<'h> World<'h> {
     pub(super) async fn pass(&mut self, time: Duration) {
         let until = self.now().plus(time);
         for _ in 0..MAX_MOVES {
-            match self.next_timer().await.filter(|next| *next <= until) {
+            match self.next_moment().await.filter(|next| *next <= until) {
                 Some(next) => self.move_to(next).await,
                 None => return self.move_to(until).await,
             }
@@ -262,7 +282,13 @@ impl<'h> World<'h> {
         }
     }
 
+    /// Work goes from row to row by commits: nothing of it is overlooked where none is made while the rows are read.
     async fn is_at_rest(&self) -> bool {
+        let before = self.hub.engine().quiet();
+        before.is_some() && self.looks_at_rest().await && self.hub.engine().quiet() == before
+    }
+
+    async fn looks_at_rest(&self) -> bool {
         let store = &self.hub.rig.store;
         if !self.are_instances_at_rest().await {
             return false;
@@ -277,6 +303,15 @@ impl<'h> World<'h> {
             .collect();
         let heads = head_list(store).await.unwrap();
         if heads.iter().any(|(shard, head)| cursors.get(shard).copied().unwrap_or(0) < *head) {
+            return false;
+        }
+        let due = lane_list_due(store, self.now(), None, 1).await.unwrap();
+        if !due.is_empty() || !lane_list_stirred(store, (0, ""), 1).await.unwrap().is_empty() {
+            return false;
+        }
+        if !schedule_list_due(store, self.now(), None, 1).await.unwrap().is_empty()
+            || !gathered_list_new_shards(store).await.unwrap().is_empty()
+        {
             return false;
         }
         // Whatever was just started or reached is not among the rows that were read first.
@@ -309,7 +344,8 @@ impl<'h> World<'h> {
 
     fn is_resting(&self, state: &State, now: Timestamp) -> bool {
         if state.suspended.is_some() {
-            return true;
+            // Promises are heard of all the same.
+            return state.timers.values().all(|it| it.fire_at > now || it.purpose.word() != "sla");
         }
         let hangs = |key: &str| self.hub.outside.is_hanging(key);
         state.outcome.is_none()
@@ -318,14 +354,28 @@ impl<'h> World<'h> {
             && state.timers.values().all(|timer| timer.fire_at > now)
     }
 
+    /// The next time at which anything happens, starts by schedules included.
+    async fn next_moment(&self) -> Option<Timestamp> {
+        let rows = schedule_list(&self.hub.rig.store, &self.tenant, None, 100).await.unwrap();
+        rows.iter().filter_map(|row| row.wake_at).chain(self.next_timer().await).min()
+    }
+
     async fn next_timer(&self) -> Option<Timestamp> {
         let mut next: Option<Timestamp> = None;
+        let mut asks = false;
         for row in self.instances().await.iter().filter(|row| !row.phase.is_terminal()) {
             let Some((_, state)) = self.hub.engine().state(&row.id) else { continue };
             if state.suspended.is_some() {
                 continue;
             }
+            asks |= state.tickets.values().any(|it| !it.is_held && it.per.is_some());
             next = next.into_iter().chain(state.timers.values().map(|timer| timer.fire_at)).min();
+        }
+        if asks {
+            // Starts that may be made again are no timers of the instance.
+            let horizon = self.now().plus(crate::dsl::duration::MAX_DURATION);
+            let lanes = lane_list_due(&self.hub.rig.store, horizon, None, 100).await.unwrap();
+            next = next.into_iter().chain(lanes.iter().filter_map(|lane| lane.wake_at)).min();
         }
         next
     }
@@ -401,6 +451,11 @@ impl<'h> World<'h> {
     pub(super) async fn leave(&mut self) {
         for row in self.instances().await.into_iter().filter(|row| !row.phase.is_terminal()) {
             drop(self.hub.engine().cancel(&self.tenant, row.id.as_str(), None).await);
+        }
+        if let Some(row) = &self.row {
+            let retire = definition_set_state(row, DefinitionState::Retired, self.now());
+            self.hub.rig.journal.commit(Commit::statements(vec![retire])).await.unwrap();
+            self.hub.engine().refresh_definitions().await;
         }
     }
 }

@@ -3,8 +3,10 @@
 use serde_json::Value;
 use trunkline_model::{Timestamp, cloudevents};
 use trunkline_store::tables::event::{EventFilter, event_list};
+use trunkline_store::tables::stored_record::stored_record_get;
 use trunkline_store::tables::workflow::instance::{InstancePhase, InstanceRow};
-use trunkline_store::tables::workflow::record::record_list;
+use trunkline_store::tables::workflow::promise::promise_count;
+use trunkline_store::tables::workflow::record::{record_list, snapshot_get};
 
 use super::super::super::super::machine::tests::Became;
 use super::super::outside::Seen;
@@ -12,7 +14,7 @@ use super::super::world::{TaskRun, World};
 use super::duration;
 
 /// Sentences about the workflow and its tasks, from the kit; then ours about calls, events, time and definitions.
-pub(super) const ASSERT: [&str; 50] = [
+pub(super) const ASSERT: [&str; 56] = [
     "the workflow should complete",
     "the workflow should complete with output:",
     "the workflow should fault",
@@ -41,6 +43,12 @@ pub(super) const ASSERT: [&str; 50] = [
     "the workflow should have taken {}",
     "the workflow should have taken between {} and {}",
     "the workflow should have {} records",
+    "the workflow should be {} of its time",
+    "the workflow should be {} with undoing",
+    "the promises of {} should be:",
+    "the record {} of {} should be:",
+    "nothing that is kept should contain {}",
+    "the event {} should not have been published",
     "the error should have properties {*}",
     "the error detail should contain {}",
     "{} instances should have been started",
@@ -75,6 +83,17 @@ pub(super) async fn check(world: &World<'_>, (pattern, words): (&str, &[&str]), 
     }
     if let Some(why) = &world.refusal {
         panic!("the definition is refused: {why:#?}");
+    }
+    if let ("the record {} of {} should be:", [id, collection]) = (pattern, words) {
+        let found = stored_record_get(&world.hub.rig.store, &world.tenant, collection, id).await.unwrap();
+        let found = found.map_or(Value::Null, |row| serde_json::from_str(&row.data).unwrap());
+        return same(&found, &expected.unwrap_or_default());
+    }
+    if pattern.starts_with("nothing that is kept ") {
+        return of_what_is_kept(world, words[0]).await;
+    }
+    if pattern.starts_with("the promises ") {
+        return of_promises(world, words[0], &expected.unwrap_or_default()).await;
     }
     if pattern.starts_with("the event ") {
         return of_events(world, (pattern, words), expected).await;
@@ -206,6 +225,12 @@ async fn of_instance(world: &World<'_>, row: &InstanceRow, (pattern, words): (&s
         ("the workflow should have taken between {} and {}", [least, most]) => {
             assert!((duration(least)..=duration(most)).contains(&taken), "{taken:?}");
         }
+        ("the workflow should be {} of its time", [standing]) => {
+            assert_eq!(row.sla.map(|it| it.as_str()), Some(*standing).filter(|it| *it != "free"));
+        }
+        ("the workflow should be {} with undoing", [how]) => {
+            assert_eq!(row.compensation.map(|it| it.as_str()), Some(*how).filter(|it| *it != "untouched"));
+        }
         ("the workflow should have {} records", [n]) => {
             let records = record_list(&world.hub.rig.store, &row.id, 0, 10_000).await.unwrap();
             let kinds: Vec<&str> = records.iter().map(|record| &*record.kind).collect();
@@ -325,11 +350,41 @@ fn of_calls(world: &World<'_>, (pattern, words): (&str, &[&str]), expected: Opti
     }
 }
 
+/// Rows, records and events of the scenario hold a text nowhere.
+async fn of_what_is_kept(world: &World<'_>, text: &str) {
+    let store = &world.hub.rig.store;
+    let rows = world.instances().await;
+    assert!(!rows.is_empty(), "something was started");
+    for row in rows {
+        assert!(!format!("{row:?}").contains(text), "{row:?}");
+        for record in record_list(store, &row.id, 0, 10_000).await.unwrap() {
+            assert!(!record.body.contains(text), "{}", record.body);
+        }
+        let snapshot = snapshot_get(store, &row.id).await.unwrap();
+        assert!(snapshot.is_none_or(|it| !it.state.contains(text)), "the snapshot");
+    }
+    let filter = EventFilter { limit: 1_000, ..EventFilter::default() };
+    for record in event_list(store, &world.tenant, &filter).await.unwrap() {
+        let event = cloudevents::to_structured(&record.event);
+        assert!(!String::from_utf8_lossy(&event).contains(text), "an event");
+    }
+}
+
+/// How promises of `workflow` or `task` stand, as numbers by standing.
+async fn of_promises(world: &World<'_>, scope: &str, expected: &Value) {
+    let counts = promise_count(&world.hub.rig.store, &world.tenant).await.unwrap();
+    let counts = counts.iter().filter(|it| it.scope.as_str() == scope && it.n != 0);
+    let counts: serde_json::Map<_, _> =
+        counts.map(|it| (it.standing.as_str().to_owned(), Value::from(it.n))).collect();
+    same(&Value::Object(counts), expected);
+}
+
 async fn of_events(world: &World<'_>, (pattern, words): (&str, &[&str]), expected: Option<Value>) {
     let filter = EventFilter { event_type: Some(words[0].to_owned()), limit: 100, ..EventFilter::default() };
     let mut records = event_list(&world.hub.rig.store, &world.tenant, &filter).await.unwrap();
     records.reverse();
     match (pattern, words) {
+        ("the event {} should not have been published", [_]) => assert!(records.is_empty(), "{records:#?}"),
         ("the event {} should have been published {} times", [_, n]) => {
             assert_eq!(records.len().to_string(), *n);
         }

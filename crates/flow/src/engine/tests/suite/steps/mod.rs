@@ -12,7 +12,7 @@ use super::super::super::{CommitPoint, Decision};
 use super::gherkin::Step;
 use super::outside::Answer;
 use super::world::World;
-use crate::engine::people::Actor;
+use crate::engine::people::{Actor, Decided};
 
 mod asserts;
 
@@ -27,7 +27,7 @@ pub(super) enum Kind {
     Assert,
 }
 
-const ARRANGE: [&str; 13] = [
+const ARRANGE: [&str; 14] = [
     "a workflow with definition:",
     "the workflow input is:",
     "another workflow with definition:",
@@ -40,10 +40,11 @@ const ARRANGE: [&str; 13] = [
     "the hub crashes before commit {}",
     "the hub crashes after commit {}",
     "the start of time is {}",
+    "the secret {} is:",
     "the tasks are:",
 ];
 
-const ACT: [&str; 16] = [
+const ACT: [&str; 18] = [
     "the workflow is executed",
     "the workflow is published",
     "the workflow is started",
@@ -60,6 +61,8 @@ const ACT: [&str; 16] = [
     "the hub crashes",
     "the hub restarts",
     "{} completes {} with:",
+    "{} of {} approves {}",
+    "{} of {} rejects {}",
 ];
 
 /// What a sentence gave for the placeholders of a pattern, if it is one of these.
@@ -166,6 +169,13 @@ fn arrange(world: &mut World<'_>, (pattern, words): (&str, &[&str]), doc: Option
         ("the hub crashes after commit {}", [n]) => {
             world.cut = Some((CommitPoint::After, n.parse().unwrap()));
         }
+        ("the secret {} is:", [name]) => {
+            let value = match data(doc) {
+                Value::String(text) => text,
+                other => other.to_string(),
+            };
+            world.hub.vault.put(&world.tenant, name, value);
+        }
         ("the start of time is {}", [at]) => {
             let at = trunkline_model::Timestamp::parse_rfc3339(at).unwrap();
             world.hub.rig.clock.advance(at.since(world.now()));
@@ -229,6 +239,15 @@ async fn reach(world: &mut World<'_>, (pattern, words): (&str, &[&str]), doc: Op
             engine.suspend(tenant, id, Some((*why).to_owned())).await
         }
         ("the workflow is resumed", []) => engine.resume(tenant, id).await,
+        ("{} of {} approves {}" | "{} of {} rejects {}", [by, group, step]) => {
+            let groups = vec![(*group).to_owned()];
+            let actor = Actor { user: (*by).to_owned(), groups, on_behalf_of: None, is_operator: false };
+            let decided = if pattern.contains("approves") { Decided::Approved } else { Decided::Rejected };
+            let step = Some((*step).to_owned());
+            engine
+                .decide(tenant, id, Decision { step, actor, decision: Some(decided), data: Value::Null })
+                .await
+        }
         ("{} completes {} with:", [by, step]) => {
             let actor =
                 Actor { user: (*by).to_owned(), groups: Vec::new(), on_behalf_of: None, is_operator: true };
