@@ -28,6 +28,7 @@ pub(crate) mod workflow_analytics;
 pub(crate) mod workflow_definitions;
 pub(crate) mod workflow_operations;
 pub(crate) mod workflow_schedules;
+pub(crate) mod workflow_sla;
 pub(crate) mod workflow_templates;
 pub(crate) mod workflows;
 
@@ -54,6 +55,7 @@ pub(crate) fn operations() -> Vec<Operation> {
     all.extend(workflow_definitions::operations());
     all.extend(workflow_schedules::operations());
     all.extend(tasks::operations());
+    all.extend(workflow_sla::operations());
     all.extend(workflow_templates::operations());
     all.extend(records::operations());
     all.extend(logistics::operations());

@@ -12,7 +12,8 @@ use trunkline_flow::{Format, simple};
 use trunkline_model::{ErrorCode, FieldError, Tenant, Timestamp, WorkflowId};
 use trunkline_store::tables::workflow::definition::{DefinitionRow, DefinitionState};
 use trunkline_store::tables::workflow::instance::{
-    InstanceFilter, InstancePhase, InstanceRow, InstanceStatus, instance_count, instance_get, instance_list,
+    CompensationState, InstanceFilter, InstancePhase, InstanceRow, InstanceStatus, SlaState, instance_count,
+    instance_get, instance_list,
 };
 use utoipa::ToSchema;
 
@@ -28,6 +29,7 @@ use crate::state::ApiState;
 
 const DECISIONS: [&str; 3] = ["approved", "rejected", "done"];
 const STATUSES: [&str; 4] = ["in_progress", "completed", "cancelled", "failed"];
+const SLA: [&str; 3] = ["within", "warned", "breached"];
 const LINE: Kind = Kind::Text(Text::line(1, 256));
 /// The longest that a call waits for the end of a workflow.
 const MAX_WAIT_S: i64 = 30;
@@ -59,6 +61,11 @@ static LIST: &[Field] = &[
     Field::optional("document_id", LINE, "Only workflows about this document."),
     Field::optional("name", LINE, "Only workflows of definitions with this name."),
     Field::optional("causation_id", LINE, "Only workflows that this event, or this workflow, started."),
+    Field::optional(
+        "sla",
+        Kind::Choice(&SLA),
+        "Only workflows that stand so to the time they were promised to take.",
+    ),
 ];
 static WAIT: &[Field] = &[Field::optional(
     "wait_s",
@@ -220,6 +227,21 @@ pub(super) struct WorkflowAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = serde_json::Value)]
     error: Option<Value>,
+    /// From 0 to 9, the higher the sooner.
+    #[schema(minimum = 0, maximum = 9)]
+    priority: i64,
+    /// How it stands to the time it was promised to take: `within`, `warned` or `breached`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String)]
+    sla: Option<&'static str>,
+    /// When that time is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String, format = DateTime)]
+    sla_due_at: Option<String>,
+    /// How undoing what it had done stands: `running`, `done`, or `incomplete` where something could not be undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String)]
+    compensation: Option<&'static str>,
     /// The workflow that runs it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = String)]
@@ -272,6 +294,10 @@ impl From<InstanceRow> for WorkflowAnswer {
             input: value(&row.input),
             output: row.output.as_deref().map(value),
             error: row.error.as_deref().map(value),
+            priority: row.priority,
+            sla: row.sla.map(SlaState::as_str),
+            sla_due_at: row.sla_due_at.map(Timestamp::to_rfc3339),
+            compensation: row.compensation.map(CompensationState::as_str),
             parent_id: row.parent_id.map(WorkflowId::into_string),
             correlation_id: row.correlation_id,
             causation_id: row.causation_id,
@@ -488,6 +514,7 @@ async fn page_of(
         status: query.text("status").and_then(|text| InstanceStatus::parse(&text)),
         document_id: document.or_else(|| query.text("document_id")),
         name: query.text("name"),
+        sla: query.text("sla").and_then(|text| SlaState::parse(&text)),
         causation_id: query.text("causation_id"),
         before: paging.after.clone(),
         limit: paging.n_rows(),

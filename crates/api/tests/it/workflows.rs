@@ -16,15 +16,20 @@ async fn store(hub: &Hub, text: &str) -> Answer {
 
 /// Waits until a workflow is in a phase.
 async fn reaches(hub: &Hub, id: &str, phase: &str) -> Value {
+    shows(hub, id, "phase", &json!(phase)).await
+}
+
+/// Waits until a workflow shows a value.
+async fn shows(hub: &Hub, id: &str, key: &str, value: &Value) -> Value {
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(3));
     for _ in 0..5_000 {
         let answer = hub.get(&format!("/api/v1/workflows/{id}")).await;
-        if answer.body["phase"] == phase {
+        if answer.body[key] == *value {
             return answer.body;
         }
         tick.tick().await;
     }
-    panic!("{id} does not become {phase}");
+    panic!("{key} of {id} does not become {value}");
 }
 
 fn id_of(answer: &Answer) -> String {
@@ -351,4 +356,40 @@ async fn a_start_is_known_by_its_key_even_when_its_answer_was_lost() {
     let one = start("k-3", &keyed("clinic/referral")).await;
     assert_eq!(start("k-4", &keyed("clinic/referral")).await, one);
     assert_ne!(start("k-5", &keyed("clinic/other")).await, one);
+}
+
+#[tokio::test]
+async fn limits_promises_and_undoing_show_in_the_workflow_and_the_report() {
+    let hub = Hub::start().await;
+    let text = "document: {dsl: '1.0.3', namespace: clinic, name: late, version: '1.0.0', metadata: {trunkline: {sla: {due: '${ .by }'}, concurrency: {}, priority: high}}}\ndo:\n- a: {metadata: {trunkline: {compensate: [{u: {set: {x: 1}}}]}}, set: {a: 1}}\n- sign: {call: 'step:1@default'}";
+    let stored = store(&hub, text).await;
+    assert_eq!(stored.status, StatusCode::CREATED, "{}", stored.text);
+    let body = json!({"definition": "clinic/late", "input": {"by": "2020-01-01T00:00:00Z"}});
+    let late = id_of(&hub.post("/api/v1/workflows", &body).await);
+    let shown = reaches(&hub, &late, "waiting").await;
+    assert_eq!(
+        (&shown["priority"], &shown["sla_due_at"]),
+        (&json!(8), &json!("2020-01-01T00:00:00Z")),
+        "{shown}"
+    );
+    shows(&hub, &late, "sla", &json!("breached")).await;
+    // The second waits for the place of the first.
+    let body = json!({"definition": "clinic/late", "input": {}});
+    let next = id_of(&hub.post("/api/v1/workflows", &body).await);
+    let waits = reaches(&hub, &next, "waiting").await;
+    assert_eq!((&waits["current_step"], waits.get("sla")), (&json!(0), None));
+    let breached = hub.get("/api/v1/workflows?sla=breached").await.body;
+    assert_eq!((breached["items"].as_array().unwrap().len(), &breached["items"][0]["id"]), (1, &json!(late)));
+    let report = hub.get("/api/v1/workflows/sla").await.body;
+    assert_eq!((&report["all"]["breached"], &report["definitions"][0]["name"]), (&json!(1), &json!("late")));
+    hub.post(&format!("/api/v1/workflows/{late}/cancel"), &json!({})).await;
+    let ended = reaches(&hub, &late, "cancelled").await;
+    assert_eq!((&ended["compensation"], &ended["sla"]), (&json!("done"), &json!("breached")));
+    let report = hub.get("/api/v1/workflows/sla").await.body;
+    let figures = &report["definitions"][0]["workflows"];
+    assert_eq!(
+        (&figures["breached"], &figures["missed"], &figures["met_ratio"]),
+        (&json!(0), &json!(1), &json!(0.0))
+    );
+    shows(&hub, &next, "current_step", &json!(2)).await;
 }
