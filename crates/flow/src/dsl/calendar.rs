@@ -82,7 +82,11 @@ impl Calendar {
     /// Adds a holiday such as `2026-12-25`; gives whether it is one.
     pub(super) fn add_holiday(&mut self, text: &str) -> bool {
         let Ok(date) = text.parse::<Date>() else { return false };
-        self.holidays.len() < MAX_HOLIDAYS && { self.holidays.insert(date) || true }
+        let has_room = self.holidays.len() < MAX_HOLIDAYS;
+        if has_room {
+            self.holidays.insert(date);
+        }
+        has_room
     }
 
     /// The time at which so much working time has passed since `from`; nothing where there is not enough of it.

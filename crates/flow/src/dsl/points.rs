@@ -176,7 +176,7 @@ impl Reader {
             let priority = fields.optional("priority").and_then(|at| reader.priority(&at));
             let common = reader.common_points(&mut fields, Stage::Body);
             fields.close(Extra::Closed, reader);
-            Some(TaskPoints { look_back, compensate, priority, ..common })
+            Some(TaskPoints { priority, compensate, look_back, ..common })
         };
         self.points(metadata, read).unwrap_or_default()
     }

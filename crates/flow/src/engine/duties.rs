@@ -127,6 +127,7 @@ pub struct Undone {
 }
 
 impl Undone {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
     pub(super) fn is_nothing(&self) -> bool {
         *self == Self::default()
     }

@@ -131,7 +131,7 @@ impl<'a> Machine<'a> {
         };
         match policy {
             LimitPolicy::Skip if frame == ROOT => {
-                self.end(Outcome::Cancelled(Some(format!("skipped: {why}"))))
+                self.end(Outcome::Cancelled(Some(format!("skipped: {why}"))));
             }
             LimitPolicy::Skip => {
                 let Some(task) = self.frame(frame).task.map(|task| self.program.task(task)) else { return };

@@ -97,11 +97,10 @@ impl Machine<'_> {
         self.note_breach(frame);
         let on_breach = self.sla_of(frame).map_or(OnBreach::Event, |sla| sla.on_breach);
         match on_breach {
-            OnBreach::Event => {}
             OnBreach::Cancel if !super::is_ending(self.state) => {
                 self.end(Outcome::Cancelled(Some("the time that was promised is over".to_owned())));
             }
-            OnBreach::Cancel => {}
+            OnBreach::Event | OnBreach::Cancel => {}
             OnBreach::Escalate => {
                 let asked: Vec<u32> = self
                     .state

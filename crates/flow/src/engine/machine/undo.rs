@@ -27,7 +27,7 @@ pub(crate) fn is_ending(state: &State) -> bool {
     state.frames.get(&ROOT).is_some_and(|root| root.undoing.is_some())
 }
 
-impl<'a> Machine<'a> {
+impl Machine<'_> {
     /// Remembers a task that was done and can be undone. What undoes it stands for what would undo the tasks within it.
     pub(super) fn remember(&mut self, frame: u32, task: &Task, output: &Value) -> Result<(), Failure> {
         if task.points.compensate.is_none() || self.undo_around(frame).is_some() {

@@ -4,7 +4,7 @@ use serde_json::Value;
 use trunkline_model::{Timestamp, cloudevents};
 use trunkline_store::tables::event::{EventFilter, event_list};
 use trunkline_store::tables::stored_record::stored_record_get;
-use trunkline_store::tables::workflow::instance::{InstancePhase, InstanceRow};
+use trunkline_store::tables::workflow::instance::{CompensationState, InstancePhase, InstanceRow, SlaState};
 use trunkline_store::tables::workflow::promise::promise_count;
 use trunkline_store::tables::workflow::record::{record_list, snapshot_get};
 
@@ -226,10 +226,13 @@ async fn of_instance(world: &World<'_>, row: &InstanceRow, (pattern, words): (&s
             assert!((duration(least)..=duration(most)).contains(&taken), "{taken:?}");
         }
         ("the workflow should be {} of its time", [standing]) => {
-            assert_eq!(row.sla.map(|it| it.as_str()), Some(*standing).filter(|it| *it != "free"));
+            assert_eq!(row.sla.map(SlaState::as_str), Some(*standing).filter(|it| *it != "free"));
         }
         ("the workflow should be {} with undoing", [how]) => {
-            assert_eq!(row.compensation.map(|it| it.as_str()), Some(*how).filter(|it| *it != "untouched"));
+            assert_eq!(
+                row.compensation.map(CompensationState::as_str),
+                Some(*how).filter(|it| *it != "untouched")
+            );
         }
         ("the workflow should have {} records", [n]) => {
             let records = record_list(&world.hub.rig.store, &row.id, 0, 10_000).await.unwrap();
