@@ -108,6 +108,8 @@ fn workflow(id: &str, created: i64, cause: Option<&str>) -> InstanceRow {
         start_key: None,
         started_by: None,
         sla: None,
+        sla_due_at: None,
+        compensation: None,
         n_records: 1,
         n_crashes: 0,
         input: "{}".to_owned(),
