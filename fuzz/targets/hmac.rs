@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use ring::hmac;
 use trunkline_config::{
-    Credentials, HmacAlgorithm, HmacSettings, KeyEncoding, SchemeSettings, Secret, SignatureEncoding, SignedPart,
-    SignedTemplate,
+    Credentials, HmacAlgorithm, HmacSettings, KeyEncoding, SchemeSettings, Secret, SignatureEncoding,
+    SignedPart, SignedTemplate,
 };
 use trunkline_ingest::Call;
 use trunkline_model::Timestamp;

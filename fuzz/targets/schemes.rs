@@ -66,8 +66,10 @@ const HEADERS: [&str; 24] = [
 ];
 
 static SCHEMES: LazyLock<Vec<(&'static str, Box<dyn Scheme>)>> = LazyLock::new(|| {
-    let credentials =
-        Credentials { secrets: vec![Secret::new(KEY)], verify_token: Some(Secret::new("a token to verify with")) };
+    let credentials = Credentials {
+        secrets: vec![Secret::new(KEY)],
+        verify_token: Some(Secret::new("a token to verify with")),
+    };
     PROVIDERS
         .iter()
         .map(|provider| {
@@ -76,7 +78,8 @@ static SCHEMES: LazyLock<Vec<(&'static str, Box<dyn Scheme>)>> = LazyLock::new(|
                 topic_arns: vec!["arn:aws:sns:eu-west-1:123456789012:orders".to_owned()],
                 ..ProviderSettings::new(*provider)
             });
-            let scheme = trunkline_ingest::schemes::prepare(&settings, &credentials, Duration::from_secs(300));
+            let scheme =
+                trunkline_ingest::schemes::prepare(&settings, &credentials, Duration::from_secs(300));
             (provider.name(), scheme.expect("usable settings"))
         })
         .collect()
@@ -93,7 +96,8 @@ fuzz_target!(|input: (u8, bool, Option<String>, Vec<(u8, Vec<u8>)>, Vec<u8>)| {
     headers.entry("x-slack-request-timestamp").or_insert(HeaderValue::from_static("1700000000"));
     let method = if is_get { Method::GET } else { Method::POST };
     let now = Timestamp::from_secs(NOW);
-    let call = Call { method: &method, path: "/in/a", query: query.as_deref(), ..Call::new(&headers, &body, now) };
+    let call =
+        Call { method: &method, path: "/in/a", query: query.as_deref(), ..Call::new(&headers, &body, now) };
     assert!(scheme.verify(&call).is_err(), "{name} believed it");
     if let Some(Ok(reply)) = scheme.challenge(&call) {
         assert!(*name == "graph" && reply.text.len() <= 2048, "{name} answered");

@@ -22,8 +22,12 @@ static SCHEME: LazyLock<Box<dyn Scheme>> = LazyLock::new(|| {
         Secret::new(format!("whsec_{}", BASE64.encode(KEY))),
         Secret::new(format!("whpk_{}", BASE64.encode([9; 32]))),
     ];
-    trunkline_ingest::schemes::prepare(&SchemeSettings::StandardWebhooks, &Credentials::from(&secrets[..]), Duration::from_secs(300))
-        .expect("usable secrets")
+    trunkline_ingest::schemes::prepare(
+        &SchemeSettings::StandardWebhooks,
+        &Credentials::from(&secrets[..]),
+        Duration::from_secs(300),
+    )
+    .expect("usable secrets")
 });
 
 fuzz_target!(|input: (bool, Vec<u8>, Vec<u8>, Vec<Vec<u8>>, Vec<u8>)| {
