@@ -453,7 +453,7 @@ fn a_structured_cloud_event_keeps_its_id() {
 #[tokio::test]
 async fn a_full_store_refuses_and_keeps_what_it_has() {
     let sources = vec![prepared(&signed_source(), SECRET)];
-    let home = TestStore::sqlite_with(|options| options.max_bytes = Some(1 << 20)).await;
+    let home = TestStore::sqlite_with(|options| options.max_bytes = Some(4 << 20)).await;
     let hub = Hub::start(&home, sources);
     let body = format!(r#"{{"type":"a.b","data":"{}"}}"#, "x".repeat(60_000));
     let mut n_accepted = 0;
@@ -463,7 +463,7 @@ async fn a_full_store_refuses_and_keeps_what_it_has() {
             break answer;
         }
         n_accepted += 1;
-        assert!(n_accepted < 1000, "a store of 1 MiB never filled");
+        assert!(n_accepted < 1000, "a store of 4 MiB never filled");
     };
     refused.check_problem(503, "store.full");
     assert!(refused.headers.contains_key("retry-after"));

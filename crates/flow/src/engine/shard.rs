@@ -238,6 +238,10 @@ impl Worker {
     }
 
     /// Reads what came from outside, if there may be something.
+    ///
+    /// Timers are read last. A commit that a worker before this one had begun may become true between two reads: if it did
+    /// before the timers were read, the timer that it set is among them; if it did later, what it was made for had been
+    /// read as not done, and its instance is read again when doing it once more is refused.
     async fn look(&mut self) -> Result<(), ReadError> {
         if self.is_stopping {
             return Ok(());
@@ -247,7 +251,6 @@ impl Worker {
             self.take_over().await?;
             self.take_over_at = now.plus(HORIZON / 2);
         }
-        self.look_at_timers(now).await?;
         if std::mem::take(&mut self.has_more) {
             let store = self.shared.journal.store().clone();
             let shard = self.fence.shard;
@@ -291,7 +294,7 @@ impl Worker {
             self.has_more = is_full && n_new > 0;
             self.has_backlog = is_full;
         }
-        Ok(())
+        self.look_at_timers(now).await
     }
 
     /// Reads the timers of the next minute, as many as there is room for. A page that is full is followed by the one behind
