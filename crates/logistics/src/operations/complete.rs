@@ -263,6 +263,8 @@ async fn leave_stop(
     task: &LogisticsTaskRow,
 ) -> Result<(), OperationError> {
     let Some(route_id) = &task.route_id else { return Ok(()) };
+    // Before its tasks: whoever completes another one of them meanwhile moves the version, and this is tried again.
+    let route = route_get(store, &cause.tenant, route_id.as_str()).await?;
     let stops = stop_list(store, route_id).await?;
     let mut is_last = true;
     for stop in &stops {
@@ -273,7 +275,6 @@ async fn leave_stop(
             is_last &= other.status.is_terminal() || other.route_id.as_ref() != Some(route_id);
         }
     }
-    let route = route_get(store, &cause.tenant, route_id.as_str()).await?;
     let Some(route) = route.filter(|route| !route.status.is_terminal()) else { return Ok(()) };
     // The version moves in any case, so that two last stops at once do not both take the other for open.
     let status = if is_last { RouteStatus::Completed } else { route.status };
