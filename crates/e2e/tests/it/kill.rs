@@ -70,7 +70,7 @@ fn run(site: &Site, n_rounds: u64, manners: Manners) {
         }
         let hub = site.start();
         ledger.retry_unanswered(&hub).await;
-        settle(site, &ledger, &receiver).await;
+        settle(site, &hub, &ledger, &receiver).await;
         let (code, _) = hub.terminate();
         assert_eq!(code, Some(0));
         check(site, &ledger, &receiver).await;

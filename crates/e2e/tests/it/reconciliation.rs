@@ -7,12 +7,13 @@ use trunkline_model::Timestamp;
 use trunkline_store::tables::{delivery, event};
 use trunkline_store::{Store, StoreOptions, params};
 
-use crate::hub::Site;
+use crate::hub::{Hub, Site};
 use crate::load::Ledger;
 use crate::receiver::Receiver;
 
-/// Waits until the receiver has as many different events as were acknowledged.
-pub(crate) async fn settle(site: &Site, ledger: &Ledger, receiver: &Receiver) {
+/// Waits until the receiver has as many different events as were acknowledged, and the hub has recorded that none is left:
+/// what a hub that was killed had delivered is delivered once more.
+pub(crate) async fn settle(site: &Site, hub: &Hub, ledger: &Ledger, receiver: &Receiver) {
     let wait = async {
         while receiver.received().len() < ledger.n_acknowledged() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -26,6 +27,7 @@ pub(crate) async fn settle(site: &Site, ledger: &Ledger, receiver: &Receiver) {
         receiver.received().len(),
         ledger.n_acknowledged()
     );
+    hub.wait_for("/api/v1/deliveries?state=pending", |page| page["items"] == serde_json::json!([])).await;
 }
 
 /// Checks, while no hub runs, that each acknowledged webhook is in the journal once, and that each event of the load was

@@ -60,10 +60,7 @@ impl Loaded {
         }
         self.ledger.retry_unanswered(&self.hub).await;
         assert!(self.ledger.unanswered.lock().unwrap().is_empty(), "all that was refused is taken now");
-        settle(site, &self.ledger, &self.receiver).await;
-        self.hub
-            .wait_for("/api/v1/deliveries?state=pending", |page| page["items"] == serde_json::json!([]))
-            .await;
+        settle(site, &self.hub, &self.ledger, &self.receiver).await;
         let log = self.hub.log();
         let (n_refused, n_lines) = (self.ledger.refused.lock().unwrap().len(), log.len());
         assert!(n_lines <= MOST_LINES, "{n_lines} lines in the log:\n{}", log.join("\n"));
