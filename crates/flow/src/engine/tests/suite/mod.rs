@@ -138,9 +138,9 @@ macro_rules! features {
 }
 
 features! {
-    approvals, calls, catalogue, children, compensation, control, crash, data_flow, definitions, emit, errors, expressions,
-    extensions, flow, fork, functions, lifecycle, limits, listen, look_back, loops, retry, schedules, secrets, sla, starts,
-    switch, waits,
+    approvals, calls, catalogue, children, compensation, control, crash, data_flow, definitions, emit, errors,
+    examples, expressions, extensions, flow, fork, functions, lifecycle, limits, listen, look_back, loops, retry,
+    schedules, secrets, sla, starts, switch, waits,
 }
 
 fn feature(name: &str) {

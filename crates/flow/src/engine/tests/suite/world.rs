@@ -25,7 +25,7 @@ use trunkline_store::tables::workflow::ticket::{lane_list_due, lane_list_stirred
 use trunkline_store::{Commit, NewEvent};
 use trunkline_testkit::TestStore;
 
-use super::super::super::effects::{RealWorld, RealWorldOptions};
+use super::super::super::effects::{ProcessLimits, RealWorld, RealWorldOptions};
 use super::super::super::input::Input;
 use super::super::super::live::Live;
 use super::super::super::machine;
@@ -63,7 +63,9 @@ impl Hub {
     fn start(&mut self) {
         let transport = Arc::clone(&self.outside) as Arc<dyn trunkline_connect::Transport>;
         let clock = Arc::clone(&self.rig.clock) as Arc<dyn trunkline_model::Clock>;
-        let options = RealWorldOptions::new(transport, EgressPolicy::default(), clock);
+        let mut options = RealWorldOptions::new(transport, EgressPolicy::default(), clock);
+        options.processes =
+            Some(ProcessLimits { time: PATIENCE, output_bytes: 4096, memory_bytes: 4 << 30, at_once: 2 });
         let outside = Arc::new(RealWorld::new(options));
         self.engine = Some(self.rig.start_with(outside, Arc::clone(&self.vault) as Arc<dyn SecretSource>));
     }
