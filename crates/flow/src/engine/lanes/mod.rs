@@ -187,9 +187,12 @@ impl Keeper {
         let (store, now) = (self.shared.journal.store(), self.shared.now());
         let place = (shard, lane);
         let before = ticket::lane_get(store, lane).await?;
+        // Before the places are counted: a ticket that is seen as gone is not counted as held. The other way round one that
+        // was given back in between would be cleared away, its place counted as taken, and nobody would look again.
+        let stirred = ticket::ticket_list(store, place, TicketsOf::Stirred, PAGE).await?;
         let (n_held, n_leaving) = ticket::ticket_count_held(store, lane).await?;
         let seen = Seen {
-            stirred: ticket::ticket_list(store, place, TicketsOf::Stirred, PAGE).await?,
+            stirred,
             urgent: ticket::ticket_list(store, place, TicketsOf::Urgent, BATCH).await?,
             oldest: ticket::ticket_list(store, place, TicketsOf::Oldest, BATCH).await?,
             n_held,
