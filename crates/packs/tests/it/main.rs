@@ -4,6 +4,7 @@
 
 mod arbitrary_files;
 mod catalogue;
+mod dental;
 mod export;
 mod fixture;
 mod import;
