@@ -5,6 +5,7 @@ use std::error::Error;
 use std::pin::pin;
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body::Body;
 use http_body_util::BodyExt;
 
@@ -42,6 +43,7 @@ where
 pub(crate) struct BodyHead {
     pub(crate) bytes: Bytes,
     pub(crate) truncated: bool,
+    pub(crate) trailers: HeaderMap,
 }
 
 /// Reads until the body ends or exceeds the limit; the rest is left unread. A body that arrives in one piece is
@@ -53,10 +55,16 @@ pub(crate) async fn read_head<B: Body<Data = Bytes>>(
     let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
+    let mut trailers = HeaderMap::new();
     while !body.is_end_stream() {
         let Some(frame) = body.frame().await else { break };
-        // Trailers carry nothing we use.
-        let Ok(mut data) = frame?.into_data() else { continue };
+        let mut data = match frame?.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                trailers = frame.into_trailers().unwrap_or_default();
+                continue;
+            }
+        };
         let room = limit_bytes - first.len() - rest.len();
         let truncated = data.len() > room;
         data.truncate(room);
@@ -66,10 +74,10 @@ pub(crate) async fn read_head<B: Body<Data = Bytes>>(
             rest.extend_from_slice(&data);
         }
         if truncated {
-            return Ok(BodyHead { bytes: joined(first, &rest), truncated: true });
+            return Ok(BodyHead { bytes: joined(first, &rest), truncated: true, trailers });
         }
     }
-    Ok(BodyHead { bytes: joined(first, &rest), truncated: false })
+    Ok(BodyHead { bytes: joined(first, &rest), truncated: false, trailers })
 }
 
 fn joined(first: Bytes, rest: &[u8]) -> Bytes {

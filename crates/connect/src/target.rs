@@ -16,12 +16,13 @@ use crate::egress::{EgressPolicy, UrlRefused};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target(Arc<Parts>);
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Parts {
     uri: Uri,
     /// The path and query alone, and the header `host`, as HTTP/1 wants them.
     path: Uri,
     host_header: HeaderValue,
+    wants_trailers: bool,
 }
 
 impl Target {
@@ -55,7 +56,18 @@ impl Target {
         }
         let path = uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
         let host_header = host_header(&uri).ok_or(UrlRefused::Malformed)?;
-        Ok(Self(Arc::new(Parts { uri, path, host_header })))
+        Ok(Self(Arc::new(Parts { uri, path, host_header, wants_trailers: false })))
+    }
+
+    /// The same place, spoken to over HTTP/2 with trailers, as gRPC wants it: without TLS from the first byte on (RFC 9113
+    /// §3.3, prior knowledge), and with the header `te: trailers`. With TLS the other end may still choose HTTP/1.1.
+    #[must_use]
+    pub fn with_trailers(self) -> Self {
+        Self(Arc::new(Parts { wants_trailers: true, ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    pub(crate) fn wants_trailers(&self) -> bool {
+        self.0.wants_trailers
     }
 
     /// The URL as the client sends it.

@@ -74,6 +74,8 @@ pub struct OutboundResponse {
     pub body_head: Bytes,
     /// Whether the body went on beyond `body_head`.
     pub truncated: bool,
+    /// What came behind the body; empty where it was not read to the end.
+    pub trailers: HeaderMap,
     /// How long it took.
     pub timings: Timings,
     /// The address that answered, when the transport knows it.
@@ -90,6 +92,7 @@ impl fmt::Debug for OutboundResponse {
             .field("n_headers", &self.headers.len())
             .field("body_head_bytes", &self.body_head.len())
             .field("truncated", &self.truncated)
+            .field("n_trailers", &self.trailers.len())
             .field("timings", &self.timings)
             .field("peer", &self.peer)
             .field("opened", &self.opened)

@@ -358,6 +358,7 @@ mod tests {
             headers: map,
             body_head: Bytes::copy_from_slice(body),
             truncated: false,
+            trailers: HeaderMap::new(),
             timings: Timings::default(),
             peer: None,
             opened: None,

@@ -228,7 +228,8 @@ impl HttpClient {
             let (head, incoming) = response.into_parts();
             *answered = Some(head.status);
             let read = connection.drive(body::read_head(incoming, response_limit_bytes)).await;
-            let BodyHead { bytes, truncated } = read.map_err(|error| fault::in_body(error, head.status))?;
+            let BodyHead { bytes, truncated, trailers } =
+                read.map_err(|error| fault::in_body(error, head.status))?;
             let total = started.elapsed();
             let (peer, is_reused) = (connection.peer, connection.is_reused);
             if !truncated {
@@ -240,6 +241,7 @@ impl HttpClient {
                 headers: head.headers,
                 body_head: bytes,
                 truncated,
+                trailers,
                 timings: Timings { head: head_after, total },
                 peer: Some(peer.address),
                 opened: (!is_reused).then_some(peer.opening),

@@ -16,9 +16,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{HOST, TE};
 use http::uri::Authority;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
@@ -65,6 +65,8 @@ struct State {
 pub(super) struct Origin {
     is_https: bool,
     authority: Authority,
+    /// Whether HTTP/2 is spoken unasked.
+    is_http2: bool,
 }
 
 #[derive(Default)]
@@ -104,7 +106,8 @@ impl Origin {
     /// `None` for a URL without a host, of which there is no target.
     pub(super) fn of(target: &Target) -> Option<Self> {
         let uri = target.uri();
-        Some(Self { is_https: is_https(uri), authority: uri.authority()?.clone() })
+        let (is_https, authority) = (is_https(uri), uri.authority()?.clone());
+        Some(Self { is_https, authority, is_http2: !is_https && target.wants_trailers() })
     }
 }
 
@@ -138,7 +141,7 @@ impl Pool {
         }
         let wire = self.0.connector.connect(target.uri()).await?;
         let peer = wire.peer();
-        let is_http2 = wire.is_http2();
+        let is_http2 = origin.is_http2 || wire.is_http2();
         let io = TokioIo::new(wire);
         let wire = if is_http2 {
             let (sender, driver) = self.0.http2.handshake(io).await.map_err(fault::before_head)?;
@@ -262,6 +265,9 @@ impl Connection {
             Protocol::Http2(shared) => {
                 *message.uri_mut() = target.uri().clone();
                 message.headers_mut().remove(HOST);
+                if target.wants_trailers() {
+                    message.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+                }
                 shared.sender.try_send_request(message).await
             }
         }

@@ -584,6 +584,7 @@ fn debug_output_holds_no_secrets() {
         headers: request.headers.clone(),
         body_head: request.body.clone(),
         truncated: false,
+        trailers: HeaderMap::new(),
         timings: Timings::default(),
         peer: None,
         opened: None,

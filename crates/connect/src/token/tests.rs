@@ -20,6 +20,7 @@ fn answer(status: u16, body: impl Into<Bytes>) -> OutboundResponse {
         headers: HeaderMap::new(),
         body_head: body.into(),
         truncated: false,
+        trailers: HeaderMap::new(),
         timings: Timings::default(),
         peer: None,
         opened: None,

@@ -40,6 +40,7 @@ impl Transport for Yes {
                 headers: HeaderMap::new(),
                 body_head: Bytes::new(),
                 truncated: false,
+                trailers: HeaderMap::new(),
                 timings: Timings::default(),
                 peer: None,
                 opened: None,

@@ -4,7 +4,6 @@
 use crate::dsl::error::StandardError;
 use crate::dsl::tasks::call::Call;
 use crate::dsl::tasks::call::asyncapi::Exchange;
-use crate::dsl::tasks::call::mcp::Transport;
 use crate::dsl::tasks::{Body, Task};
 use crate::engine::input::Failure;
 use crate::engine::machine::outside::fixed_url;
@@ -38,25 +37,10 @@ pub fn unsupported(program: &Program) -> Vec<Unsupported> {
 }
 
 fn of_task(task: &Task, add: &mut impl FnMut(&str, Rule, &'static str)) {
-    let found = match &task.body {
-        Body::Call(Call::Http(_) | Call::OpenApi(_) | Call::A2a(_) | Call::Function(_) | Call::Human(_)) => {
-            None
-        }
-        Body::Call(Call::AsyncApi(call)) => match call.exchange {
-            Exchange::Publish { .. } => None,
-            Exchange::Subscribe(_) => {
-                Some((Rule::References, "messages of brokers are published and not taken"))
-            }
-        },
-        Body::Call(Call::Mcp(call)) => match call.transport {
-            Transport::Http { .. } => None,
-            Transport::Stdio { .. } => Some((Rule::Processes, "MCP servers are called over HTTP")),
-        },
-        Body::Call(_) => Some((Rule::References, "calls of this kind are not made")),
-        _ => None,
-    };
-    if let Some((rule, what)) = found {
-        add(&task.reference, rule, what);
+    if let Body::Call(Call::AsyncApi(call)) = &task.body
+        && let Exchange::Subscribe(_) = call.exchange
+    {
+        add(&task.reference, Rule::References, "messages of brokers are published and not taken");
     }
 }
 

@@ -31,6 +31,7 @@ impl Transport for Network {
             headers: HeaderMap::new(),
             body_head,
             truncated: false,
+            trailers: HeaderMap::new(),
             timings: Timings::default(),
             peer: None,
             opened: None,

@@ -1,5 +1,6 @@
 //! HTTP/2 servers that misbehave, frame by frame (RFC 9113).
 
+use http_body_util::BodyExt as _;
 use tokio_rustls::server::TlsStream;
 
 use super::*;
@@ -204,4 +205,40 @@ async fn interim_answers_over_http2_time_out_too() {
         FailureClass::Timeout,
     )
     .await;
+}
+
+#[tokio::test]
+async fn trailers_come_without_tls_from_the_first_byte_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let seen = Arc::new(parking_lot::Mutex::new(HeaderMap::new()));
+        let kept = Arc::clone(&seen);
+        let service =
+            hyper::service::service_fn(move |request: Request<Incoming>| {
+                *kept.lock() = request.headers().clone();
+                let trailers = HeaderMap::from_iter([(
+                    http::HeaderName::from_static("grpc-status"),
+                    http::HeaderValue::from_static("5"),
+                )]);
+                let body = Full::new(Bytes::from_static(b"abc"))
+                    .with_trailers(std::future::ready(Some(Ok::<_, std::convert::Infallible>(trailers))));
+                std::future::ready(Ok::<_, std::convert::Infallible>(http::Response::new(body)))
+            });
+        let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), service);
+        drop(served.await);
+        seen.lock().clone()
+    });
+    let client = client();
+    let request = post(&format!("http://127.0.0.1:{port}/lab.Lab/Judge"));
+    let request = OutboundRequest { target: request.target.with_trailers(), ..request };
+    for _ in 0..2 {
+        let answer = client.send(within(LONG, request.clone())).await.unwrap();
+        assert_eq!((answer.version, &answer.body_head[..]), (Version::HTTP_2, &b"abc"[..]));
+        assert_eq!(answer.trailers["grpc-status"], "5");
+    }
+    drop(client);
+    assert_eq!(server.await.unwrap()["te"], "trailers");
 }

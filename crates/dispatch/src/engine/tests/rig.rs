@@ -122,6 +122,7 @@ fn answer(status: u16, headers: HeaderMap) -> OutboundResponse {
         headers,
         body_head: Bytes::from_static(b"ok"),
         truncated: false,
+        trailers: HeaderMap::new(),
         timings: Timings::default(),
         peer: None,
         opened: None,

@@ -17,7 +17,7 @@ use crate::engine::input::Failure;
 use crate::engine::state::{HttpCall, HttpOutput};
 
 /// The header that carries the key of a call.
-const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Makes an HTTP call.
 pub(super) async fn make(world: &RealWorld, effect: &EffectCall, call: &HttpCall) -> Result<Value, Failure> {

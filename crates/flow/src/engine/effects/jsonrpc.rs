@@ -1,4 +1,5 @@
-//! JSON-RPC 2.0 answers over HTTP, as MCP and A2A servers give them: JSON, or a stream of events that the server ends.
+//! JSON-RPC 2.0 answers, as MCP and A2A servers give them: over HTTP as JSON or a stream of events that the server ends,
+//! over the output of a process a line each.
 
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
@@ -15,7 +16,7 @@ pub(super) fn result(answer: &OutboundResponse, id: i64) -> Result<Value, Failur
 /// All results in an answer: a stream may have several.
 pub(super) fn results(answer: &OutboundResponse, id: i64) -> Result<Vec<Value>, Failure> {
     let is_ours = |message: &Value| message.get("id").and_then(Value::as_i64) == Some(id);
-    messages(answer)?.into_iter().filter(is_ours).map(result_in).collect()
+    messages(answer)?.into_iter().filter(is_ours).map(result_of).collect()
 }
 
 fn messages(answer: &OutboundResponse) -> Result<Vec<Value>, Failure> {
@@ -39,7 +40,8 @@ fn messages(answer: &OutboundResponse) -> Result<Vec<Value>, Failure> {
     }
 }
 
-fn result_in(mut message: Value) -> Result<Value, Failure> {
+/// The result in a message that answers a request.
+pub(super) fn result_of(mut message: Value) -> Result<Value, Failure> {
     if let Some(error) = message.get("error") {
         let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
         let mut text = error.get("message").and_then(Value::as_str).unwrap_or("no reason").to_owned();

@@ -4,6 +4,7 @@ mod a2a;
 mod asyncapi;
 mod digest;
 mod documents;
+mod grpc;
 mod http;
 mod jsonrpc;
 mod login;
@@ -22,9 +23,10 @@ use trunkline_model::{Tenant, WorkflowId};
 pub use self::a2a::A2aCall;
 pub use self::asyncapi::AsyncApiCall;
 pub use self::documents::Resource;
+pub use self::grpc::GrpcCall;
 pub use self::login::{Endpoints, Login, TokenPolicy, UserPassword};
 pub(crate) use self::mcp::DEFAULT_VERSION;
-pub use self::mcp::McpCall;
+pub use self::mcp::{McpCall, McpServer};
 pub use self::openapi::OpenApiCall;
 pub use self::process::{ProcessCall, ProcessLimits, Runnable};
 pub use self::world::{RealWorld, RealWorldOptions};
@@ -64,6 +66,8 @@ pub enum Outside {
     A2a(A2aCall),
     /// A method of an MCP server.
     Mcp(McpCall),
+    /// A method of a gRPC service.
+    Grpc(GrpcCall),
     /// A document to be fetched; its content is the result.
     Document(Resource),
     /// A process on this machine.

@@ -12,14 +12,18 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
-use tokio::sync::Semaphore;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Take};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::world::wrong;
 use crate::dsl::error::StandardError;
 use crate::dsl::tasks::run::{Language, ProcessOutput};
 use crate::engine::input::Failure;
+
+/// How long a process that is told goodbye may take to end.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What processes may use.
 #[derive(Debug, Clone)]
@@ -60,6 +64,8 @@ pub enum Runnable {
     Script(Language, String),
     /// A script that lies elsewhere.
     Fetched(Language, super::Resource),
+    /// A program by its name or path, without a shell.
+    Program(String),
 }
 
 /// Runs processes.
@@ -74,16 +80,31 @@ impl Processes {
         Self { limits, permits }
     }
 
+    /// Starts a process to talk with, a line for each message.
+    pub(super) async fn converse(&self, call: &ProcessCall) -> Result<Conversation, Failure> {
+        let permit = self.permit().await?;
+        let folder = new_folder()?;
+        let mut group = self.spawn(call, None, folder.path()).await?;
+        let pipes = (group.child.stdin.take(), group.child.stdout.take());
+        let (Some(input), Some(output)) = pipes else {
+            return Err(wrong("the process cannot be talked with"));
+        };
+        // What it says of itself is for nobody; unread it would stand in its way. Ends with the process.
+        if let Some(mut noise) = group.child.stderr.take() {
+            tokio::spawn(async move { tokio::io::copy(&mut noise, &mut tokio::io::sink()).await });
+        }
+        let output = BufReader::new(output.take(self.limits.output_bytes as u64));
+        Ok(Conversation { input: Some(input), output, group, _kept: (permit, folder) })
+    }
+
     /// Runs a process; where its end is not waited for, only until it has begun. `code` is the text of a script.
     pub(super) async fn run(
         &self,
         call: &ProcessCall,
         code: Option<(Language, &str)>,
     ) -> Result<Value, Failure> {
-        let permits = std::sync::Arc::clone(&self.permits);
-        let Ok(permit) = permits.acquire_owned().await else { return Err(wrong("no processes are run")) };
-        let folder = tempfile::Builder::new().prefix("trunkline-run-").tempdir();
-        let folder = folder.map_err(|_| wrong("no folder can be made for the process"))?;
+        let permit = self.permit().await?;
+        let folder = new_folder()?;
         let child = self.spawn(call, code, folder.path()).await?;
         let (limits, stdin, output) = (self.limits.clone(), call.stdin.clone(), call.output);
         let running = async move {
@@ -102,6 +123,11 @@ impl Processes {
         Ok(Value::Null)
     }
 
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let permits = std::sync::Arc::clone(&self.permits);
+        permits.acquire_owned().await.map_err(|_| wrong("no processes are run"))
+    }
+
     async fn spawn(
         &self,
         call: &ProcessCall,
@@ -113,6 +139,7 @@ impl Processes {
             (Runnable::Shell(command), _) => {
                 words.extend(["sh".into(), "-c".into(), command.into(), "sh".into()]);
             }
+            (Runnable::Program(program), _) => words.push(program.into()),
             (_, Some((language, code))) => {
                 let (program, name) = match language {
                     Language::JavaScript => ("node", "script.js"),
@@ -146,6 +173,54 @@ impl Processes {
             .map_err(|error| wrong(format!("the process cannot be started: {}", error.kind())))?;
         Ok(Group::of(child))
     }
+}
+
+fn new_folder() -> Result<TempDir, Failure> {
+    let folder = tempfile::Builder::new().prefix("trunkline-run-").tempdir();
+    folder.map_err(|_| wrong("no folder can be made for the process"))
+}
+
+/// A process that is talked with; dropped, it is killed with all it started.
+pub(super) struct Conversation {
+    input: Option<ChildStdin>,
+    output: BufReader<Take<ChildStdout>>,
+    group: Group,
+    _kept: (OwnedSemaphorePermit, TempDir),
+}
+
+impl Conversation {
+    /// Says a line.
+    pub(super) async fn say(&mut self, line: &str) -> Result<(), Failure> {
+        let Some(input) = &mut self.input else { return Err(hung_up()) };
+        let said = async {
+            input.write_all(line.as_bytes()).await?;
+            input.write_all(b"\n").await?;
+            input.flush().await
+        };
+        said.await.map_err(|_| hung_up())
+    }
+
+    /// The next line that it says; an error at its end, and when it says too much.
+    pub(super) async fn hear(&mut self) -> Result<Vec<u8>, Failure> {
+        let mut line = Vec::new();
+        match self.output.read_until(b'\n', &mut line).await {
+            Ok(_) if line.ends_with(b"\n") => Ok(line),
+            Ok(_) if self.output.get_ref().limit() == 0 => {
+                Err(Failure::standard(StandardError::Runtime, "the process wrote too much"))
+            }
+            Ok(_) | Err(_) => Err(hung_up()),
+        }
+    }
+
+    /// Closes its input, by which it knows that nothing follows, and gives it a moment to end by itself.
+    pub(super) async fn end(mut self) {
+        drop(self.input.take());
+        drop(tokio::time::timeout(FAREWELL, self.group.child.wait()).await);
+    }
+}
+
+fn hung_up() -> Failure {
+    Failure::standard(StandardError::Communication, "the process ended before it answered")
 }
 
 /// A process and all that it started: killed together, at the latest when this is dropped.

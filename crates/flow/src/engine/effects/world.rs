@@ -16,7 +16,9 @@ use super::documents::Documents;
 use super::login::Login;
 use super::process::{ProcessCall, ProcessLimits, Processes, Runnable};
 use super::tokens::Tokens;
-use super::{EffectCall, Effects, Hidden, Outside, a2a, asyncapi, digest, http as http_call, mcp, openapi};
+use super::{
+    EffectCall, Effects, Hidden, Outside, a2a, asyncapi, digest, grpc, http as http_call, mcp, openapi,
+};
 use crate::dsl::error::StandardError;
 use crate::engine::input::Failure;
 
@@ -103,6 +105,7 @@ impl RealWorld {
             Outside::AsyncApi(call) => asyncapi::make(self, &effect, call).await,
             Outside::A2a(call) => a2a::make(self, &effect, call).await,
             Outside::Mcp(call) => mcp::make(self, &effect, call).await,
+            Outside::Grpc(call) => grpc::make(self, &effect, call).await,
             Outside::Document(resource) => self.schema(&effect, resource).await,
             Outside::Process(call) => self.run_process(&effect, call).await,
         }
@@ -126,14 +129,16 @@ impl RealWorld {
         document.value().cloned()
     }
 
+    /// What runs processes, where the operator lets them run.
+    pub(super) fn processes(&self) -> Result<&Processes, Failure> {
+        let off = "processes are switched off; the operator allows them with `flow.processes = true`";
+        self.processes.as_ref().ok_or_else(|| wrong(off))
+    }
+
     async fn run_process(&self, effect: &EffectCall, call: &ProcessCall) -> Result<Value, Failure> {
-        let Some(processes) = &self.processes else {
-            return Err(wrong(
-                "processes are switched off; the operator allows them with `flow.processes = true`",
-            ));
-        };
+        let processes = self.processes()?;
         match &call.program {
-            Runnable::Shell(_) => processes.run(call, None).await,
+            Runnable::Shell(_) | Runnable::Program(_) => processes.run(call, None).await,
             Runnable::Script(language, code) => processes.run(call, Some((*language, code))).await,
             Runnable::Fetched(language, resource) => {
                 let document = self.document(&effect.tenant, &effect.hidden, resource).await?;

@@ -26,7 +26,12 @@ impl<'a> Machine<'a> {
         input: &Value,
     ) -> Result<(), Failure> {
         match call {
-            Call::Http(_) | Call::OpenApi(_) | Call::AsyncApi(_) | Call::A2a(_) | Call::Mcp(_) => {
+            Call::Http(_)
+            | Call::OpenApi(_)
+            | Call::AsyncApi(_)
+            | Call::A2a(_)
+            | Call::Mcp(_)
+            | Call::Grpc(_) => {
                 let action = self.outside(frame, task)?;
                 self.start_effect(frame, task, action, input)
             }
@@ -54,7 +59,6 @@ impl<'a> Machine<'a> {
                 Ok(())
             }
             Call::Human(human) => self.ask(frame, task, human, input),
-            Call::Grpc(_) => Err(Self::unsupported(Rule::References, "calls of this kind are not made")),
         }
     }
 

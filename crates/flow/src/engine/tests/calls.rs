@@ -203,3 +203,54 @@ fn processes_run_where_the_operator_lets_them() {
         engine.stop().await;
     });
 }
+
+#[test]
+fn a_server_that_is_a_process_is_talked_with() {
+    const SERVER: &str = r#"
+read -r opening
+echo noise >&2
+printf '%s\n' 'no message' '{"jsonrpc":"2.0","id":"p","method":"ping"}' '{"jsonrpc":"2.0","id":7,"method":"roots/list"}'
+read -r pong; read -r refusal
+case "$pong$refusal" in *'"id":"p"'*'-32601'*) ;; *) exit 1 ;; esac
+printf '%s\n' '{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}'
+read -r opened; read -r call
+case "$opened$call" in *initialized*tools/call*"$1"*) ;; *) exit 1 ;; esac
+printf '{"jsonrpc":"2.0","id":2,"result":{"content":[{"type":"text","text":"%s"}]}}\n' "$NAME"
+"#;
+    for_each_store(async |home| {
+        let rig = Rig::new(home).await;
+        let net = Net::new(|_| None);
+        let limits = ProcessLimits {
+            time: Duration::from_secs(20),
+            output_bytes: 4096,
+            memory_bytes: 1 << 30,
+            at_once: 1,
+        };
+        let engine =
+            rig.start_with(net.world_with(|options| options.processes = Some(limits)), Arc::new(NoSecrets));
+        let call = |script: &str, timeout: &str| {
+            let stdio = json!({"command": "sh", "arguments": ["-c", script, "sh", "${ .q }"], "environment": {"NAME": "${ .q }"}});
+            let with = json!({"method": "tools/call", "parameters": {"name": "find", "arguments": {"q": "${ .q }"}},
+                "timeout": timeout, "transport": {"stdio": stdio}});
+            format!("do: [{{t: {{call: mcp, with: {with}}}}}]")
+        };
+        let definition = rig.define(&engine, "good", &call(SERVER, "PT20S")).await;
+        let id = rig.begin(&engine, &definition, json!({"q": "hello"})).await;
+        let row = rig.reaches(&engine, &id, "completed").await;
+        assert_eq!(json_of(row.output.as_ref()), json!({"content": [{"type": "text", "text": "hello"}]}));
+        let refused = r#"read -r o; echo '{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no such version"}}'"#;
+        for (name, script, timeout, kind, expect) in [
+            ("gone", "exit 0", "PT20S", "/communication", "ended before it answered"),
+            ("silent", "while read -r line; do :; done", "PT0.2S", "/timeout", "in time"),
+            ("talkative", "while :; do echo 0123456789; done", "PT20S", "/runtime", "too much"),
+            ("refusing", refused, "PT20S", "/communication", "no such version"),
+        ] {
+            let definition = rig.define(&engine, name, &call(script, timeout)).await;
+            let id = rig.begin(&engine, &definition, json!({"q": "x"})).await;
+            let error = json_of(rig.reaches(&engine, &id, "faulted").await.error.as_ref());
+            assert!(error["type"].as_str().unwrap().ends_with(kind), "{name}: {error}");
+            assert!(error["detail"].as_str().unwrap().contains(expect), "{name}: {error}");
+        }
+        engine.stop().await;
+    });
+}

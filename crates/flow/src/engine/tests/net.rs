@@ -90,6 +90,7 @@ impl Transport for Net {
                 headers: map,
                 body_head: Bytes::from(body),
                 truncated: false,
+                trailers: HeaderMap::new(),
                 timings: Timings { head: Duration::ZERO, total: Duration::ZERO },
                 peer: None,
                 opened: None,

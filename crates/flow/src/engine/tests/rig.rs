@@ -19,6 +19,11 @@ use super::super::state::State;
 use super::super::*;
 use crate::program::Format;
 
+/// How often is looked whether something is so.
+const LOOK_EVERY: Duration = Duration::from_millis(3);
+/// How long it may take. Never waited for unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Where work is cut off, if anywhere.
 #[derive(Default)]
 pub(crate) struct Cut {
@@ -260,16 +265,20 @@ impl Rig {
 
     /// Waits until an instance has ended; time goes by a second a look.
     pub(super) async fn ends(&self, engine: &Engine, id: &WorkflowId) -> InstanceRow {
-        self.until(&format!("{id} has ended"), async || {
-            if self.row(id).await.phase.is_terminal() {
-                return true;
+        let ended = async {
+            let mut tick = tokio::time::interval(LOOK_EVERY);
+            while !self.row(id).await.phase.is_terminal() {
+                self.clock.advance(Duration::from_secs(1));
+                engine.poke();
+                tick.tick().await;
             }
-            self.clock.advance(Duration::from_secs(1));
-            engine.poke();
-            false
-        })
-        .await;
-        self.row(id).await
+        };
+        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        let row = self.row(id).await;
+        if ended.is_err() {
+            panic!("it does not end: {row:#?}\n{:#?}\n{:#?}", self.records(id).await, engine.state(id));
+        }
+        row
     }
 
     /// The state that the records of an instance come to.
@@ -285,12 +294,12 @@ impl Rig {
     /// Asks again and again until it is so.
     pub(super) async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
         let ask = async {
-            let mut tick = tokio::time::interval(Duration::from_millis(3));
+            let mut tick = tokio::time::interval(LOOK_EVERY);
             while !is_so().await {
                 tick.tick().await;
             }
         };
-        assert!(tokio::time::timeout(Duration::from_secs(30), ask).await.is_ok(), "not so in time: {what}");
+        assert!(tokio::time::timeout(PATIENCE, ask).await.is_ok(), "not so in time: {what}");
     }
 }
 

@@ -15,15 +15,16 @@ use crate::dsl::resource::ExternalResource;
 use crate::dsl::tasks::call::a2a::A2a;
 use crate::dsl::tasks::call::asyncapi::{AsyncApi, Exchange};
 use crate::dsl::tasks::call::function::{self as dsl, Function};
+use crate::dsl::tasks::call::grpc::Grpc;
 use crate::dsl::tasks::call::http::Http;
 use crate::dsl::tasks::call::mcp::{Mcp, Transport};
 use crate::dsl::tasks::call::openapi::OpenApi;
 use crate::dsl::tasks::call::{Call, Redirects, ResponseOutput};
-use crate::dsl::tasks::run::{Code, Process, Run};
+use crate::dsl::tasks::run::{Code, Process, ProcessOutput, Run};
 use crate::dsl::tasks::{Body, Task};
 use crate::engine::effects::{
-    A2aCall, AsyncApiCall, DEFAULT_VERSION, Endpoints, Login, McpCall, OpenApiCall, Outside, ProcessCall,
-    Resource, Runnable, TokenPolicy, UserPassword,
+    A2aCall, AsyncApiCall, DEFAULT_VERSION, Endpoints, GrpcCall, Login, McpCall, McpServer, OpenApiCall,
+    Outside, ProcessCall, Resource, Runnable, TokenPolicy, UserPassword,
 };
 use crate::engine::functions::place_in_catalog;
 use crate::engine::input::Failure;
@@ -154,6 +155,7 @@ pub(crate) fn prepare(
         Body::Call(Call::AsyncApi(call)) => builder.asyncapi(call),
         Body::Call(Call::A2a(call)) => builder.a2a(call),
         Body::Call(Call::Mcp(call)) => builder.mcp(call),
+        Body::Call(Call::Grpc(call)) => builder.grpc(call),
         Body::Call(Call::Function(call)) => {
             return builder.function(call.of_default().ok_or_else(gone)?, call);
         }
@@ -282,10 +284,6 @@ impl Builder<'_> {
     }
 
     fn mcp(&self, call: &Mcp) -> Result<Prepared, Failure> {
-        let Transport::Http { endpoint, headers } = &call.transport else {
-            let detail = "MCP servers are called over HTTP";
-            return Err(Failure::standard(StandardError::Configuration, detail));
-        };
         let timeout = match &call.timeout {
             None => None,
             Some(TemplateOr::Literal(time)) => Some(*time),
@@ -296,17 +294,42 @@ impl Builder<'_> {
             }
         };
         let own = || ("trunkline".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        let (server, login) = match &call.transport {
+            Transport::Http { endpoint, headers } => {
+                let server = McpServer::Http {
+                    url: self.uri(&endpoint.uri)?,
+                    headers: self.members(headers.as_ref())?,
+                };
+                (server, self.login(endpoint.authentication.as_deref())?)
+            }
+            Transport::Stdio { command, arguments, environment } => {
+                let parts = (None, &arguments[..], environment.as_ref());
+                let program = Runnable::Program(self.text(command)?);
+                (McpServer::Process(self.process_call(program, parts)?), None)
+            }
+        };
         let prepared = McpCall {
             version: call.protocol_version.clone().unwrap_or_else(|| DEFAULT_VERSION.to_owned()),
             method: call.method,
             parameters: self.parameters(call.parameters.as_ref())?,
             timeout,
-            url: self.uri(&endpoint.uri)?,
-            headers: self.members(headers.as_ref())?,
+            server,
             client: call.client.clone().unwrap_or_else(own),
         };
-        let login = self.login(endpoint.authentication.as_deref())?;
         Ok(Prepared { call: Outside::Mcp(prepared), login })
+    }
+
+    fn grpc(&self, call: &Grpc) -> Result<Prepared, Failure> {
+        let prepared = GrpcCall {
+            proto: self.resource(&call.proto)?,
+            service: call.service.clone(),
+            host: call.host.clone(),
+            port: call.port,
+            method: call.method.clone(),
+            arguments: self.parameters(call.arguments.as_ref())?,
+        };
+        let login = self.login(call.authentication.as_deref())?;
+        Ok(Prepared { call: Outside::Grpc(prepared), login })
     }
 
     fn process(&self, run: &Run) -> Result<Prepared, Failure> {
@@ -328,14 +351,25 @@ impl Builder<'_> {
             }
         };
         let (stdin, arguments, environment) = parts;
-        let environment = self.members(Some(environment))?;
+        let call = self.process_call(program, (stdin.as_ref(), arguments, Some(environment)))?;
+        let call = ProcessCall { output: run.output, wait: run.wait, ..call };
+        Ok(Prepared { call: Outside::Process(call), login: None })
+    }
+
+    /// A process with what it reads, its arguments and its environment; its end is waited for.
+    fn process_call(
+        &self,
+        program: Runnable,
+        (stdin, arguments, environment): (Option<&Template>, &[Template], Option<&Template>),
+    ) -> Result<ProcessCall, Failure> {
+        let environment = self.members(environment)?;
         let call = ProcessCall {
             program,
             arguments: arguments.iter().map(|argument| self.text(argument)).collect::<Result<_, _>>()?,
             environment: environment.iter().map(|(name, value)| (name.clone(), plain(value))).collect(),
-            stdin: stdin.as_ref().map(|stdin| self.text(stdin)).transpose()?,
-            output: run.output,
-            wait: run.wait,
+            stdin: stdin.map(|stdin| self.text(stdin)).transpose()?,
+            output: ProcessOutput::Stdout,
+            wait: true,
         };
         let clean = |text: &str| !text.is_empty() && !text.contains(['=', '\0']);
         let texts = call.arguments.iter().chain(call.environment.iter().map(|(_, value)| value));
@@ -345,7 +379,7 @@ impl Builder<'_> {
             let detail = "a process takes no text with a zero byte, and no name of a variable with `=`";
             return Err(Failure::standard(StandardError::Configuration, detail));
         }
-        Ok(Prepared { call: Outside::Process(call), login: None })
+        Ok(call)
     }
 
     fn resource(&self, resource: &ExternalResource) -> Result<Resource, Failure> {

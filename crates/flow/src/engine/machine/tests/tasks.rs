@@ -93,14 +93,10 @@ fn a_loop_that_waits_for_nothing_ends_in_an_error() {
 
 #[test]
 fn what_the_engine_does_not_do_is_an_error_of_configuration() {
-    for tasks in [
-        "do: [{a: {call: grpc, with: {proto: {endpoint: 'http://a.test/p'}, service: {name: S, host: a.test}, method: M}}}]",
-        "do: [{a: {call: mcp, with: {method: tools/list, transport: {stdio: {command: x}}}}}]",
-    ] {
-        let failure = Run::start(tasks, json!({})).failure();
-        assert!(failure["type"].as_str().unwrap().ends_with("/configuration"), "{failure}");
-        assert!(failure["detail"].as_str().unwrap().contains("(rule "), "{failure}");
-    }
+    let tasks = "document: {dsl: '1.0.3', namespace: test, name: x, version: '1.0.0'}\ndo: [{a: {call: asyncapi, with: {document: {endpoint: 'http://a.test/p'}, channel: c, subscription: {consume: {amount: 1}}}}}]";
+    let failure = Run::start(tasks, json!({})).failure();
+    assert!(failure["type"].as_str().unwrap().ends_with("/configuration"), "{failure}");
+    assert!(failure["detail"].as_str().unwrap().contains("(rule "), "{failure}");
 }
 
 #[test]

@@ -259,6 +259,7 @@ fn response(status: u16, given: &Map<String, Value>, body: Option<Value>) -> Out
         headers,
         body_head: bytes,
         truncated: false,
+        trailers: HeaderMap::new(),
         timings: Timings::default(),
         peer: None,
         opened: None,
