@@ -15,7 +15,7 @@ use trunkline_store::tables::logistics::case::{case_deliver_all, case_list};
 use trunkline_store::tables::logistics::invoice::invoice_list_open_of;
 use trunkline_store::tables::logistics::proof::{BlobRow, ProofRow, blob_put, proof_insert};
 use trunkline_store::tables::logistics::route::{
-    RouteRow, RouteStatus, StopRow, route_get, route_update, stop_list, stop_note,
+    RouteStatus, StopRow, route_get, route_update, stop_list, stop_note,
 };
 use trunkline_store::tables::logistics::task::{
     LogisticsTaskKind, LogisticsTaskRow, LogisticsTaskStatus, logistics_task_get, logistics_task_update,
@@ -278,7 +278,7 @@ async fn leave_stop(
     let Some(route) = route.filter(|route| !route.status.is_terminal()) else { return Ok(()) };
     // The version moves in any case, so that two last stops at once do not both take the other for open.
     let status = if is_last { RouteStatus::Completed } else { route.status };
-    let route = RouteRow { status, version: route.version + 1, updated_at: cause.now, ..route };
+    let route = super::route::moved(route, status, cause.now);
     draft.push(route_update(&route));
     if is_last {
         super::route::tell(draft, &route, &stops, "route.completed");

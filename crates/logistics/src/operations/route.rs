@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 use serde_json::json;
-use trunkline_model::{DriverId, FieldError, RouteId};
+use trunkline_model::{DriverId, FieldError, RouteId, Timestamp};
 use trunkline_store::Store;
 use trunkline_store::tables::logistics::route::{
     RouteRow, RouteStatus, StopRow, route_get, route_insert, route_update, stop_insert, stop_list,
@@ -78,6 +78,8 @@ pub async fn plan_route_make(
         version: 1,
         created_at: cause.now,
         updated_at: cause.now,
+        started_at: None,
+        ended_at: None,
     };
     let mut draft = Draft::new(cause);
     draft.push(route_insert(&route));
@@ -173,7 +175,7 @@ pub async fn plan_route_change(
         (RouteChange::Start, _) => return Err(OperationError::State("the route was started before")),
         (_, _) => return Err(OperationError::State("the route is not under way")),
     };
-    let route = RouteRow { status, version: row.version + 1, updated_at: cause.now, ..row };
+    let route = moved(row, status, cause.now);
     let mut draft = Draft::new(cause);
     draft.push(route_update(&route));
     for stop in &stops {
@@ -197,6 +199,13 @@ pub async fn plan_route_change(
     }
     tell(&mut draft, &route, &stops, event_type);
     Ok(draft.done(RouteStops { route, stops }))
+}
+
+/// The next version of a round.
+pub(super) fn moved(row: RouteRow, status: RouteStatus, now: Timestamp) -> RouteRow {
+    let started_at = row.started_at.or((status == RouteStatus::UnderWay).then_some(now));
+    let ended_at = row.ended_at.or(status.is_terminal().then_some(now));
+    RouteRow { status, version: row.version + 1, updated_at: now, started_at, ended_at, ..row }
 }
 
 /// Tells what a round came to.

@@ -69,6 +69,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "workflow limits",
         text: include_str!("../../migrations/0017_workflow_limits.sql"),
     },
+    Migration { version: 18, name: "tracking", text: include_str!("../../migrations/0018_tracking.sql") },
 ];
 
 /// The newest schema version this program knows.

@@ -18,11 +18,11 @@ use trunkline_store::{Commit, CommitError, Statement, Store};
 use trunkline_testkit::event::tenant;
 use trunkline_testkit::for_each_store;
 
-fn at(secs: i64) -> Timestamp {
+pub(crate) fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(secs)
 }
 
-async fn run(store: &Store, statements: Vec<Statement>) -> Result<(), CommitError> {
+pub(crate) async fn run(store: &Store, statements: Vec<Statement>) -> Result<(), CommitError> {
     store.commit(Commit::statements(statements)).await.map(drop)
 }
 
@@ -51,7 +51,7 @@ fn task(clinic: &str, day: &str) -> LogisticsTaskRow {
     }
 }
 
-fn clinic(id: &str) -> ClinicRow {
+pub(crate) fn clinic(id: &str) -> ClinicRow {
     ClinicRow {
         tenant: tenant(),
         id: ClinicId::from_text(id),
@@ -132,7 +132,7 @@ fn recurrence() -> RecurrenceRow {
     }
 }
 
-fn route_row() -> RouteRow {
+pub(crate) fn route_row() -> RouteRow {
     RouteRow {
         id: RouteId::fresh(),
         tenant: tenant(),
@@ -142,6 +142,8 @@ fn route_row() -> RouteRow {
         version: 1,
         created_at: at(1),
         updated_at: at(1),
+        started_at: None,
+        ended_at: None,
     }
 }
 
@@ -196,7 +198,7 @@ fn blob() -> BlobRow {
     }
 }
 
-fn is_refused(result: &Result<(), CommitError>) -> bool {
+pub(crate) fn is_refused(result: &Result<(), CommitError>) -> bool {
     matches!(result, Err(CommitError::Guard { .. } | CommitError::Constraint(_)))
 }
 

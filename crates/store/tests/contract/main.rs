@@ -21,6 +21,7 @@ mod replays;
 mod sqlite;
 mod stored_records;
 mod tables;
+mod tracking;
 mod workflow_limits;
 mod workflows;
 

@@ -498,6 +498,7 @@ async fn change(store: &Store) {
     statements.extend(expiry::expired_delete(&tenant(), now, 5));
     statements.extend(workflow_changes());
     statements.extend(crate::logistics::changes());
+    statements.extend(crate::tracking::changes());
     let mut tried = row.clone();
     tried.latest = Some(crate::tables::attempt(1, None));
     for by in [StatsChange::Attempt, StatsChange::Cancel] {
@@ -523,6 +524,7 @@ async fn gather(store: &Store) -> BTreeSet<String> {
     ask_the_rest(store).await;
     ask_figures(store).await;
     crate::logistics::ask(store).await;
+    crate::tracking::ask(store).await;
     change(store).await;
     drop(guard);
     let texts = gathered.0.lock().unwrap().clone();
@@ -673,6 +675,9 @@ async fn fill(client: &tokio_postgres::Client) {
              CASE WHEN n % 100 = 0 THEN 1 ELSE 0 END, 'dr' || n % 9, 1, n, n FROM generate_series(1, 20000) AS n;
              INSERT INTO logistics_cases (tenant, case_id, task_id, status, priority, package, created_at, updated_at) \
              SELECT 't' || n % 5, 'c' || n, 'l' || n / 3, 'ready', 0, '{}', n, n FROM generate_series(1, 20000) AS n;
+             INSERT INTO driver_positions (tenant, driver_id, at, lat_e7, lon_e7, device_at, received_at, processed_at, \
+             route_id, marks) SELECT 't' || n % 5, 'dr' || n % 9, n, n, n, n, n, \
+             CASE WHEN n % 100 = 0 THEN NULL ELSE n END, 'r', '' FROM generate_series(1, 20000) AS n;
              INSERT INTO invoices (tenant, id, case_id, status, version, created_at, updated_at) \
              SELECT 't' || n % 5, 'i' || n, 'c' || n, CASE WHEN n % 9 = 0 THEN 'open' ELSE 'paid' END, 1, n, n \
              FROM generate_series(1, 20000) AS n;

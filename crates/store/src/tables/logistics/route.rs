@@ -45,6 +45,10 @@ pub struct RouteRow {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// When the driver set out.
+    pub started_at: Option<Timestamp>,
+    /// When it came to its end.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// One stop.
@@ -64,7 +68,11 @@ pub struct StopRow {
     pub departed_at: Option<Timestamp>,
 }
 
-const COLUMNS: &str = "id, tenant, driver_id, day, status, version, created_at, updated_at";
+/// One stop, and where its clinic is in ten-millionths of a degree.
+pub type PlacedStop = (StopRow, Option<(i64, i64)>);
+
+const COLUMNS: &str =
+    "id, tenant, driver_id, day, status, version, created_at, updated_at, started_at, ended_at";
 const STOP_COLUMNS: &str = "route_id, number, task_id, clinic_id, arrived_at, departed_at";
 
 fn route_row(mut row: Row) -> Result<RouteRow, ReadError> {
@@ -77,10 +85,12 @@ fn route_row(mut row: Row) -> Result<RouteRow, ReadError> {
         version: row.int()?,
         created_at: row.time()?,
         updated_at: row.time()?,
+        started_at: row.opt_time()?,
+        ended_at: row.opt_time()?,
     })
 }
 
-fn stop_row(mut row: Row) -> Result<StopRow, ReadError> {
+fn stop_row(row: &mut Row) -> Result<StopRow, ReadError> {
     Ok(StopRow {
         route_id: RouteId::from_text(row.text()?),
         number: row.int()?,
@@ -94,7 +104,7 @@ fn stop_row(mut row: Row) -> Result<StopRow, ReadError> {
 /// Stores a new route.
 pub fn route_insert(row: &RouteRow) -> Statement {
     Statement::one(
-        format!("INSERT INTO logistics_routes ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"),
+        format!("INSERT INTO logistics_routes ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"),
         params![
             row.id.as_str(),
             row.tenant.as_str(),
@@ -103,7 +113,9 @@ pub fn route_insert(row: &RouteRow) -> Statement {
             row.status.as_str(),
             row.version,
             row.created_at,
-            row.updated_at
+            row.updated_at,
+            row.started_at,
+            row.ended_at
         ],
     )
 }
@@ -111,12 +123,14 @@ pub fn route_insert(row: &RouteRow) -> Statement {
 /// Moves a route on; `row.version` must follow the stored one, otherwise it was changed since it was read.
 pub fn route_update(row: &RouteRow) -> Statement {
     Statement::one(
-        "UPDATE logistics_routes SET status = $1, version = $2, updated_at = $3 WHERE id = $4 AND tenant = $5 \
-         AND version = $6",
+        "UPDATE logistics_routes SET status = $1, version = $2, updated_at = $3, started_at = $4, ended_at = $5 \
+         WHERE id = $6 AND tenant = $7 AND version = $8",
         params![
             row.status.as_str(),
             row.version,
             row.updated_at,
+            row.started_at,
+            row.ended_at,
             row.id.as_str(),
             row.tenant.as_str(),
             row.version - 1
@@ -157,7 +171,36 @@ pub async fn route_get(store: &Store, tenant: &Tenant, id: &str) -> Result<Optio
 /// Lists the stops of a route in order.
 pub async fn stop_list(store: &Store, route_id: &RouteId) -> Result<Vec<StopRow>, ReadError> {
     let sql = format!("SELECT {STOP_COLUMNS} FROM logistics_stops WHERE route_id = $1 ORDER BY number");
-    store.query(sql, params![route_id.as_str()]).await?.into_iter().map(stop_row).collect()
+    let rows = store.query(sql, params![route_id.as_str()]).await?;
+    rows.into_iter().map(|mut row| stop_row(&mut row)).collect()
+}
+
+/// Lists the stops of a route in order, each with where its clinic is.
+pub async fn stop_list_placed(
+    store: &Store,
+    tenant: &Tenant,
+    route_id: &RouteId,
+) -> Result<Vec<PlacedStop>, ReadError> {
+    const SQL: &str = "SELECT route_id, number, task_id, clinic_id, arrived_at, departed_at, lat_e7, lon_e7 \
+         FROM logistics_stops LEFT JOIN clinics ON clinics.tenant = $1 AND clinics.id = logistics_stops.clinic_id \
+         WHERE route_id = $2 ORDER BY number";
+    let rows = store.query(SQL, params![tenant.as_str(), route_id.as_str()]).await?;
+    rows.into_iter().map(|mut row| Ok((stop_row(&mut row)?, row.opt_int()?.zip(row.opt_int()?)))).collect()
+}
+
+/// Lists routes that a driver drove at some time between two, the latest first.
+pub async fn route_list_driven(
+    store: &Store,
+    (tenant, driver_id): (&Tenant, &str),
+    (from, until): (Timestamp, Timestamp),
+    limit: i64,
+) -> Result<Vec<RouteRow>, ReadError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM logistics_routes WHERE tenant = $1 AND driver_id = $2 AND started_at <= $3 \
+         AND (ended_at IS NULL OR ended_at >= $4) ORDER BY started_at DESC LIMIT $5"
+    );
+    let values = params![tenant.as_str(), driver_id, until, from, limit];
+    store.query(sql, values).await?.into_iter().map(route_row).collect()
 }
 
 /// What to list.
