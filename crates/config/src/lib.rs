@@ -34,8 +34,8 @@ pub use load::{DEFAULT_PATH, LoadOptions, Overrides};
 pub use secret::{Secret, SecretError, SecretRef};
 pub use settings::{
     DispatchSettings, EgressSettings, FlowSecret, FlowSettings, JournalSettings, JournalUrl,
-    LivePublishSettings, LiveRuleSettings, LiveSettings, LogFormat, PacksSettings, ServerSettings, Settings,
-    StoreSettings, StoreUrl, TenantSettings,
+    LivePublishSettings, LiveRuleSettings, LiveSettings, LogFormat, LogisticsSettings, PacksSettings,
+    ServerSettings, Settings, StoreSettings, StoreUrl, TenantSettings,
 };
 pub use sources::{
     Credentials, HmacAlgorithm, HmacSettings, KeyEncoding, Provider, ProviderSettings, RateLimit,

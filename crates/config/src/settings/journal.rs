@@ -91,6 +91,6 @@ fn parse_url(text: &str) -> Result<JournalUrl, Problem> {
     }
 }
 
-fn days(n: u64) -> Duration {
+pub(super) fn days(n: u64) -> Duration {
     Duration::from_secs(n * 86_400)
 }

@@ -6,6 +6,7 @@ mod egress;
 mod flow;
 mod journal;
 pub(crate) mod live;
+mod logistics;
 mod packs;
 mod server;
 mod store;
@@ -18,6 +19,7 @@ pub use egress::EgressSettings;
 pub use flow::{FlowSecret, FlowSettings};
 pub use journal::{JournalSettings, JournalUrl};
 pub use live::{LivePublishSettings, LiveRuleSettings, LiveSettings};
+pub use logistics::LogisticsSettings;
 pub use packs::PacksSettings;
 pub use server::{LogFormat, ServerSettings};
 pub use store::{StoreSettings, StoreUrl};
@@ -33,7 +35,7 @@ use crate::tree::Table;
 /// Names the sections that variables may set; `tenants` and `sources` are arrays and set in the file
 /// only.
 pub(crate) const SECTIONS: &[&str] =
-    &["server", "store", "journal", "dispatch", "live", "egress", "flow", "packs"];
+    &["server", "store", "journal", "dispatch", "live", "egress", "flow", "logistics", "packs"];
 
 /// Holds the whole configuration, checked.
 #[derive(Debug, Clone)]
@@ -52,6 +54,8 @@ pub struct Settings {
     pub egress: EgressSettings,
     /// `[flow]`: what workflows may do outside.
     pub flow: FlowSettings,
+    /// `[logistics]`: how long it is known where drivers were.
+    pub logistics: LogisticsSettings,
     /// `[packs]`: packs to load.
     pub packs: PacksSettings,
     /// `[[tenants]]`: what holds for one tenant alone.
@@ -77,6 +81,7 @@ impl Default for Settings {
             live: LiveSettings::default(),
             egress: EgressSettings::default(),
             flow: FlowSettings::default(),
+            logistics: LogisticsSettings::default(),
             packs: PacksSettings::default(),
             tenants: Vec::new(),
             sources: Vec::new(),
@@ -110,8 +115,8 @@ impl Settings {
     pub(crate) fn read(root: Table, data_dir: Option<PathBuf>, scope: &mut Scope) -> Self {
         let node = Located { value: root, origin: Origin::Default };
         let mut root = Section::new(String::new(), "", node, scope);
-        let [server, store, journal, dispatch, live, egress, flow, packs] =
-            ["server", "store", "journal", "dispatch", "live", "egress", "flow", "packs"]
+        let [server, store, journal, dispatch, live, egress, flow, logistics, packs] =
+            ["server", "store", "journal", "dispatch", "live", "egress", "flow", "logistics", "packs"]
                 .map(|name| (name, root.table(name)));
         let tenant_tables = root.tables("tenants");
         let source_tables = root.tables("sources");
@@ -128,6 +133,7 @@ impl Settings {
         open(live, &mut |section| settings.live = LiveSettings::read(section));
         open(egress, &mut |section| settings.egress = EgressSettings::read(section));
         open(flow, &mut |section| settings.flow = FlowSettings::read(section));
+        open(logistics, &mut |section| settings.logistics = LogisticsSettings::read(section));
         open(packs, &mut |section| settings.packs = PacksSettings::read(section));
         settings.tenants = read_tenants(tenant_tables, &settings.journal, scope);
         settings.sources = sources::read_all(source_tables, scope);

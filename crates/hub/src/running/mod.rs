@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use trunkline_api::auth::token::seed_admin;
 use trunkline_api::catalogue::EventCatalogue;
 use trunkline_api::{ApiLimits, ApiMetrics, ApiParts, ApiState, CorsOrigins, Sending};
-use trunkline_config::{DispatchSettings, Env, FlowSettings, Settings, TenantSettings};
+use trunkline_config::{DispatchSettings, Env, FlowSettings, LogisticsSettings, Settings, TenantSettings};
 use trunkline_connect::EgressPolicy;
 use trunkline_dispatch::endpoint::{DeliveryDefaults, LocalKinds};
 use trunkline_dispatch::replay::{self, ReplayOptions};
@@ -49,7 +49,7 @@ use trunkline_journal::ownership::{self, Ownership, OwnershipOptions};
 use trunkline_journal::retention::{self, RetentionOptions, TenantLimits};
 use trunkline_live::{Live, LiveMetrics, Rules};
 use trunkline_logistics::ledger::OwnLedger;
-use trunkline_logistics::upkeep;
+use trunkline_logistics::upkeep::{self, UpkeepOptions};
 use trunkline_model::{Clock, PerTenant, Secret, SystemClock, Tenant};
 use trunkline_packs::PackSet;
 use trunkline_store::Store;
@@ -226,7 +226,7 @@ fn start_engines(
         },
         stop_replays.clone(),
     );
-    let (logistics, stop_logistics) = start_logistics(store.clone(), Arc::clone(&clock));
+    let (logistics, stop_logistics) = start_logistics(store.clone(), Arc::clone(&clock), &settings.logistics);
     let options = IngestOptions::from(&settings.server);
     let ingest = Ingest::start(options, sources, store.clone(), clock, Some(outbound));
     figures::register(&mut registry, &ingest);
@@ -281,9 +281,14 @@ fn process_limits(settings: &FlowSettings) -> Option<ProcessLimits> {
 }
 
 /// Starts the background work of logistics.
-fn start_logistics(store: Store, clock: Arc<dyn Clock>) -> (JoinHandle<()>, CancellationToken) {
+fn start_logistics(
+    store: Store,
+    clock: Arc<dyn Clock>,
+    settings: &LogisticsSettings,
+) -> (JoinHandle<()>, CancellationToken) {
     let stop = CancellationToken::new();
-    (upkeep::run(store, clock, Arc::new(OwnLedger), stop.clone()), stop)
+    let options = UpkeepOptions { ledger: Arc::new(OwnLedger), keep_positions: settings.position_retention };
+    (upkeep::run(store, clock, options, stop.clone()), stop)
 }
 
 /// What the doors open on.

@@ -15,6 +15,7 @@ pub mod complete;
 pub mod pickup;
 pub mod recurring;
 pub mod route;
+pub mod tracking;
 
 use serde_json::Value;
 use trunkline_model::{Coded, Data, ErrorCode, Event, EventType, FieldError, Tenant, Timestamp};

@@ -80,6 +80,8 @@ pub enum FenceEvent {
     Left {
         /// The fence.
         fence_id: Arc<str>,
+        /// When they came in.
+        since: Timestamp,
         /// When they were seen outside.
         at: Timestamp,
         /// How long they stayed.
@@ -138,14 +140,19 @@ impl FenceIndex {
     }
 }
 
-#[derive(Debug, Clone)]
-struct Visit {
-    fence: Fence,
-    since: Timestamp,
-    last_inside: Timestamp,
-    has_arrived: bool,
+/// A fence inside of which a driver is, or was until just now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Visit {
+    /// The fence as it was when the driver came in.
+    pub fence: Fence,
+    /// When they came in.
+    pub since: Timestamp,
+    /// When they were last seen inside.
+    pub last_inside: Timestamp,
+    /// Whether they have stayed long enough to have arrived.
+    pub has_arrived: bool,
     /// Since when the driver is surely outside.
-    outside_since: Option<Timestamp>,
+    pub outside_since: Option<Timestamp>,
 }
 
 /// Where one driver stands with the fences around.
@@ -159,6 +166,30 @@ impl FenceTrack {
     /// Follows with rules of its own.
     pub fn new(rules: FenceRules) -> Self {
         Self { rules, visits: BTreeMap::new() }
+    }
+
+    /// Goes on where another left off.
+    pub fn resume(visits: impl IntoIterator<Item = Visit>) -> Self {
+        let visits = visits.into_iter().map(|visit| (Arc::clone(&visit.fence.id), visit)).collect();
+        Self { rules: FenceRules::default(), visits }
+    }
+
+    /// Where the driver is seen.
+    pub fn visits(&self) -> impl Iterator<Item = &Visit> {
+        self.visits.values()
+    }
+
+    /// Ends visits of fences that are gone, as of when the driver was last seen there.
+    pub fn close(&mut self, is_gone: impl Fn(&Fence) -> bool) -> Vec<FenceEvent> {
+        let mut events = Vec::new();
+        self.visits.retain(|_, visit| {
+            let is_open = !is_gone(&visit.fence);
+            if !is_open {
+                events.push(visit.ended(visit.outside_since.unwrap_or(visit.last_inside)));
+            }
+            is_open
+        });
+        events
     }
 
     /// Follows one fix. Fixes come in order; one that is not believed changes nothing.
@@ -204,16 +235,20 @@ impl FenceTrack {
 impl Visit {
     /// Tells whether the visit is over.
     fn note_outside(&mut self, at: Timestamp, rules: &FenceRules, events: &mut Vec<FenceEvent>) -> bool {
-        let fence_id = Arc::clone(&self.fence.id);
-        if !self.has_arrived {
-            events.push(FenceEvent::Passed { fence_id, at: self.since });
-            return true;
-        }
         let since = *self.outside_since.get_or_insert(at);
-        if at.since(since) < rules.leave {
+        if self.has_arrived && at.since(since) < rules.leave {
             return false;
         }
-        events.push(FenceEvent::Left { fence_id, at: since, stayed: self.last_inside.since(self.since) });
+        events.push(self.ended(since));
         true
+    }
+
+    /// What a visit was that ended at a time.
+    fn ended(&self, at: Timestamp) -> FenceEvent {
+        let (fence_id, since) = (Arc::clone(&self.fence.id), self.since);
+        if !self.has_arrived {
+            return FenceEvent::Passed { fence_id, at: since };
+        }
+        FenceEvent::Left { fence_id, since, at, stayed: self.last_inside.since(since) }
     }
 }

@@ -51,6 +51,15 @@ pub enum Mark {
 }
 
 impl Mark {
+    /// Every one.
+    pub const ALL: [Self; 5] =
+        [Self::ImpossibleCoordinates, Self::FutureClock, Self::Jump, Self::Inexact, Self::Late];
+
+    /// Reads the word for it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mark| mark.as_str() == text)
+    }
+
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -112,15 +121,25 @@ impl Fix {
     }
 }
 
+/// A place and when somebody was there.
+pub type Seen = (Position, Timestamp);
+
 /// Marks fixes that nobody can have driven to. Fixes come in order.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Judge {
-    last: Option<(Position, Timestamp)>,
+    /// The last place that was believed.
+    pub last: Option<Seen>,
     /// Fixes of another place that agree with each other.
-    elsewhere: Vec<(Position, Timestamp)>,
+    pub elsewhere: Vec<Seen>,
 }
 
 impl Judge {
+    /// Whether a fix could follow on the last place, as far as it is known before those in between.
+    pub fn believes(&self, fix: &Fix) -> bool {
+        let here = fix.usable().map(|position| (position, fix.at));
+        here.is_some_and(|here| self.last.is_none_or(|last| is_drivable(last, here, fix.accuracy_m())))
+    }
+
     /// Marks a fix. When enough of them agree on another place, the last one was wrong and the new place is believed.
     pub fn judge(&mut self, fix: &mut Fix) {
         let Some(position) = fix.usable() else { return };
@@ -145,7 +164,7 @@ impl Judge {
     }
 }
 
-fn is_drivable(from: (Position, Timestamp), to: (Position, Timestamp), accuracy_m: f64) -> bool {
+fn is_drivable(from: Seen, to: Seen, accuracy_m: f64) -> bool {
     let seconds = to.1.since(from.1).as_secs_f64();
     from.0.distance_m(to.0) <= MAX_SPEED * seconds + 2.0 * accuracy_m + 50.0
 }

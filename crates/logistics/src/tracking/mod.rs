@@ -6,19 +6,22 @@
 //! ```
 //!
 //! Nothing that a phone sends is an error: what cannot be believed is marked and kept, and the steps behind leave it out.
-//! One [`Track`] follows one driver; tracks share the [`FenceIndex`].
+//! One [`Track`] follows one driver; tracks share the [`FenceIndex`]. Its parts can be put down and taken up again, which
+//! is what [`crate::operations::tracking`] does between two calls.
 
 pub mod eta;
 pub mod fence;
 pub mod fix;
+pub mod formats;
 pub mod reorder;
 pub mod statistics;
 
 pub use eta::{Eta, EtaChain, EtaError, EtaProvider, StraightLine};
-pub use fence::{Fence, FenceEvent, FenceIndex, FenceRules, FenceTrack};
-pub use fix::{Fix, Judge, Mark, Report};
+pub use fence::{Fence, FenceEvent, FenceIndex, FenceRules, FenceTrack, Visit};
+pub use fix::{Fix, Judge, Mark, Report, Seen};
+pub use formats::Sample;
 pub use reorder::Reorder;
-pub use statistics::DriverStatistics;
+pub use statistics::{Figures, Odometer};
 
 /// Follows one driver through all steps.
 #[derive(Debug, Default)]
@@ -26,7 +29,8 @@ pub struct Track {
     judge: Judge,
     reorder: Reorder,
     fences: FenceTrack,
-    statistics: DriverStatistics,
+    odometer: Odometer,
+    figures: Figures,
 }
 
 /// What one report led to.
@@ -55,9 +59,9 @@ impl Track {
         let mut events = Vec::new();
         for fix in &mut fixes {
             self.judge.judge(fix);
-            self.statistics.note_fix(fix);
+            self.odometer.note_fix(fix, &mut self.figures);
             for event in self.fences.follow(fix, index) {
-                self.statistics.note_event(&event);
+                self.figures.note_event(&event);
                 events.push(event);
             }
         }
@@ -65,8 +69,8 @@ impl Track {
     }
 
     /// The driver's figures so far.
-    pub fn statistics(&self) -> &DriverStatistics {
-        &self.statistics
+    pub fn figures(&self) -> &Figures {
+        &self.figures
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use trunkline_model::Timestamp;
 
-use super::fix::{Fix, Mark};
+use super::fix::{Fix, Mark, Seen};
+use crate::Position;
 
 /// How long a fix waits for earlier ones, by the time of the fixes.
 pub const WINDOW: Duration = Duration::from_mins(2);
@@ -30,6 +31,30 @@ fn key(fix: &Fix) -> Key {
 }
 
 impl Reorder {
+    /// Goes on where another left off: behind what was settled last, with what waits.
+    pub fn resume(settled: Option<Seen>, waiting: impl IntoIterator<Item = Fix>) -> Self {
+        let settled = settled.map(|(place, at)| (at, place.lat().to_bits(), place.lon().to_bits()));
+        Self { settled, waiting: waiting.into_iter().map(|fix| (key(&fix), fix)).collect() }
+    }
+
+    /// What was settled last, where that is a place.
+    pub fn settled(&self) -> Option<Seen> {
+        let (at, lat, lon) = self.settled?;
+        let place = Position::from_degrees(f64::from_bits(lat), f64::from_bits(lon)).ok()?;
+        Some((place, at))
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether a fix waits already, or was settled just now.
+    pub fn knows(&self, fix: &Fix) -> bool {
+        let key = key(fix);
+        self.settled == Some(key) || self.waiting.contains_key(&key)
+    }
+
     /// Takes a fix; gives those that are settled by it, in order, and itself when it is late.
     pub fn push(&mut self, mut fix: Fix) -> Vec<Fix> {
         let key = key(&fix);

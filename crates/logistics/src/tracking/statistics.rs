@@ -5,45 +5,31 @@ use std::time::Duration;
 use trunkline_model::Timestamp;
 
 use super::fence::FenceEvent;
-use super::fix::Fix;
-use crate::Position;
+use super::fix::{Fix, Seen};
 
 /// Fixes further apart in time say nothing about the way between them.
 const GAP: Duration = Duration::from_mins(10);
 
-/// Figures of one driver; begins at nought.
-#[derive(Debug, Clone, Default)]
-pub struct DriverStatistics {
-    /// The place that the way is counted from, and when the last fix was.
-    last: Option<(Position, Timestamp)>,
-    distance_m: f64,
-    moving: Duration,
-    n_stops: u64,
-    n_left: u64,
-    stayed: Duration,
-    n_judged: u64,
-    n_on_time: u64,
+/// Sums of what a driver did.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Figures {
+    /// How far, in metres.
+    pub distance_m: f64,
+    /// How long that took.
+    pub moving: Duration,
+    /// How many stops.
+    pub n_stops: u64,
+    /// How many of them were left again.
+    pub n_left: u64,
+    /// How long the driver stayed at those.
+    pub stayed: Duration,
+    /// Arrivals for which a time was promised.
+    pub n_judged: u64,
+    /// Those of them that were in time.
+    pub n_on_time: u64,
 }
 
-impl DriverStatistics {
-    /// Takes a fix. Fixes come in order; what trembles in one place is no way, and a way is counted once it is longer than
-    /// two fixes of that exactness can seem to be apart.
-    pub fn note_fix(&mut self, fix: &Fix) {
-        let Some(position) = fix.usable() else { return };
-        let Some((from, since)) = self.last else {
-            self.last = Some((position, fix.at));
-            return;
-        };
-        let (way, took) = (from.distance_m(position), fix.at.since(since));
-        let has_moved = way > 2.0 * fix.accuracy_m();
-        if has_moved && took <= GAP {
-            self.distance_m += way;
-            self.moving += took;
-        }
-        let place = if has_moved || took > GAP { position } else { from };
-        self.last = Some((place, fix.at));
-    }
-
+impl Figures {
     /// Takes what happened at a fence.
     pub fn note_event(&mut self, event: &FenceEvent) {
         match event {
@@ -62,14 +48,15 @@ impl DriverStatistics {
         self.n_on_time += u64::from(arrived_at <= promised_until);
     }
 
-    /// How far, in metres.
-    pub fn distance_m(&self) -> f64 {
-        self.distance_m
-    }
-
-    /// How many stops.
-    pub fn n_stops(&self) -> u64 {
-        self.n_stops
+    /// Adds those of another stretch.
+    pub fn add(&mut self, other: &Self) {
+        self.distance_m += other.distance_m;
+        self.moving += other.moving;
+        self.n_stops += other.n_stops;
+        self.n_left += other.n_left;
+        self.stayed += other.stayed;
+        self.n_judged += other.n_judged;
+        self.n_on_time += other.n_on_time;
     }
 
     /// The part of arrivals that were in time; `None` when none was judged.
@@ -85,5 +72,32 @@ impl DriverStatistics {
     /// How long a stop took on average; `None` when none was left.
     pub fn average_dwell(&self) -> Option<Duration> {
         (self.n_left > 0).then(|| self.stayed / u32::try_from(self.n_left).unwrap_or(u32::MAX))
+    }
+}
+
+/// Measures the way of one driver.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Odometer {
+    /// The place that the way is counted from, and when the last fix was.
+    pub last: Option<Seen>,
+}
+
+impl Odometer {
+    /// Takes a fix. Fixes come in order; what trembles in one place is no way, and a way is counted once it is longer than
+    /// two fixes of that exactness can seem to be apart.
+    pub fn note_fix(&mut self, fix: &Fix, figures: &mut Figures) {
+        let Some(position) = fix.usable() else { return };
+        let Some((from, since)) = self.last else {
+            self.last = Some((position, fix.at));
+            return;
+        };
+        let (way, took) = (from.distance_m(position), fix.at.since(since));
+        let has_moved = way > 2.0 * fix.accuracy_m();
+        if has_moved && took <= GAP {
+            figures.distance_m += way;
+            figures.moving += took;
+        }
+        let place = if has_moved || took > GAP { position } else { from };
+        self.last = Some((place, fix.at));
     }
 }

@@ -149,7 +149,7 @@ proptest! {
             prop_assert_eq!(fence, expected);
             prop_assert!((at - when).abs() <= 75, "{} instead of {}", at, when);
         }
-        prop_assert_eq!(track.statistics().n_stops(), visits.len() as u64);
+        prop_assert_eq!(track.figures().n_stops, visits.len() as u64);
         let left = events.iter().filter(|event| matches!(event, FenceEvent::Left { .. })).count();
         prop_assert_eq!(left, visits.len());
     }
@@ -170,7 +170,7 @@ proptest! {
         }
         n_fixes += track.finish(&index).fixes.len();
         prop_assert_eq!(n_fixes, sent.len());
-        prop_assert!(track.statistics().distance_m().is_finite());
+        prop_assert!(track.figures().distance_m.is_finite());
     }
 
     /// The index finds what looking at every fence finds, around the poles and the date line, too.
@@ -218,7 +218,7 @@ fn driving_through_is_no_arrival_and_trembling_at_the_edge_is_one() {
     let through: Vec<Report> = (0..60).map(|n| report(-300.0 + f64::from(n) * 10.0, i64::from(n))).collect();
     let (events, track) = follow(&through, &index);
     assert!(matches!(&events[..], [FenceEvent::Passed { .. }]), "{events:?}");
-    assert_eq!(track.statistics().n_stops(), 0);
+    assert_eq!(track.figures().n_stops, 0);
 
     // In and out of the circle by a few metres, for an hour.
     let edge: Vec<Report> =
@@ -251,10 +251,10 @@ fn figures_of_a_tour() {
     let (path, _) = drive(&legs);
     let still = [Noise { angle: 0.0, metres: 0.0, delay_s: 0, is_twice: false }];
     let (events, track) = follow(&reports(&path, 0, 9, &still), &index());
-    let mut figures = track.statistics().clone();
+    let mut figures = *track.figures();
     let last_sent = (path.len() - 1) / 30 * 30;
     let driven: f64 = path[..=last_sent].windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum();
-    assert!((figures.distance_m() - driven).abs() < 60.0, "{} of {driven}", figures.distance_m());
+    assert!((figures.distance_m - driven).abs() < 60.0, "{} of {driven}", figures.distance_m);
     assert!(figures.average_speed().is_some_and(|speed| (8.0..40.0).contains(&speed)));
     let dwell = figures.average_dwell().unwrap();
     assert!((Duration::from_secs(400)..Duration::from_secs(500)).contains(&dwell), "{dwell:?}");

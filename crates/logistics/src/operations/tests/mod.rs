@@ -4,6 +4,7 @@ mod billing;
 mod cases;
 mod pickups;
 mod routes;
+mod tracking;
 
 use jiff::civil::date;
 use serde_json::Value;

@@ -148,6 +148,12 @@ pub async fn track_list_due(store: &Store, now: Timestamp, limit: i64) -> Result
     store.query(sql, params![now, limit]).await?.into_iter().map(track_row).collect()
 }
 
+/// Whether there is a track of which nothing came since a time.
+pub async fn track_has_old(store: &Store, before: Timestamp) -> Result<bool, ReadError> {
+    const SQL: &str = "SELECT version FROM driver_tracks WHERE received_at < $1 LIMIT 1";
+    Ok(!store.query(SQL, params![before]).await?.is_empty())
+}
+
 /// Forgets tracks of which nothing came since a time, and the stops at which their drivers were seen.
 pub fn track_delete_old(before: Timestamp) -> [Statement; 2] {
     [
