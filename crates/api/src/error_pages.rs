@@ -56,6 +56,7 @@ pub(crate) const fn page(code: ErrorCode) -> &'static str {
         C::WorkflowScheduleNotFound => include_str!("../../../docs/errors/workflow_schedule.not_found.md"),
         C::ClinicNotFound => include_str!("../../../docs/errors/clinic.not_found.md"),
         C::DriverNotFound => include_str!("../../../docs/errors/driver.not_found.md"),
+        C::PositionNotFound => include_str!("../../../docs/errors/position.not_found.md"),
         C::LogisticsTaskNotFound => include_str!("../../../docs/errors/logistics_task.not_found.md"),
         C::PickupRecurrenceNotFound => include_str!("../../../docs/errors/pickup_recurrence.not_found.md"),
         C::PickupWindowRefused => include_str!("../../../docs/errors/pickup.window_refused.md"),

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use http::Method;
 use trunkline_model::ErrorCode;
 
-use crate::auth::Permission;
 use crate::auth::portal::{self, Access, PortalScope};
+use crate::auth::{Caller, Permission, Role};
 use crate::idempotency;
 use crate::input::{Field, Id, Input, Query};
 use crate::problem::Problem;
@@ -21,6 +21,7 @@ pub(crate) struct Rule {
     pub(crate) permission: Permission,
     pub(crate) portal: Access,
     pub(crate) query: &'static [Field],
+    pub(crate) caller: Caller,
 }
 
 /// Lets a request through to its handler, or answers it.
@@ -36,15 +37,18 @@ pub(crate) async fn guard(
 }
 
 async fn pass(state: &ApiState, rule: Rule, request: Request, next: Next) -> Result<Response, Problem> {
-    let identity = state.tokens().authenticate(state.store(), request.headers(), state.now()).await?;
+    let identity =
+        state.tokens().authenticate(state.store(), request.headers(), rule.caller, state.now()).await?;
     identity.check(rule.permission)?;
     let mut request = request;
     if let Some(scope) = &identity.portal {
         check_portal(scope, rule.portal, &mut request).await?;
     }
-    let mut query = Input::from_query(rule.query, request.uri().query());
+    // An app on a phone has parameters of its own, which its handler reads, and writes with GET, too.
+    let is_app = rule.caller == Caller::PhoneApp;
+    let mut query = Input::from_query(rule.query, request.uri().query().filter(|_| !is_app));
     query.finish()?;
-    let is_write = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_write = is_app || !matches!(*request.method(), Method::GET | Method::HEAD);
     if is_write && state.is_draining() {
         return Err(Problem::new(ErrorCode::HubDraining));
     }
@@ -52,9 +56,9 @@ async fn pass(state: &ApiState, rule: Rule, request: Request, next: Next) -> Res
         Method::POST => idempotency::key(request.headers())?,
         _ => None,
     };
-    let key = match identity.portal {
-        Some(_) => key.map(|key| portal::key_of(identity.token_id.as_str(), &key)),
-        None => key,
+    let key = match identity.role {
+        Role::Portal | Role::Member => key.map(|key| portal::key_of(identity.token_id.as_str(), &key)),
+        _ => key,
     };
     let tenant = identity.tenant.clone();
     request.extensions_mut().insert(identity);

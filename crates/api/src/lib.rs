@@ -41,6 +41,7 @@ use crate::problem::Problem;
 use crate::routes::service::Document;
 
 pub use cors::CorsOrigins;
+pub use live::PositionSender;
 pub use metrics::ApiMetrics;
 pub use page::read_place;
 pub use state::{ApiLimits, ApiParts, ApiState, Sending};

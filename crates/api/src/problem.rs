@@ -278,6 +278,7 @@ const fn facts(code: ErrorCode) -> (StatusCode, Option<u64>) {
         | C::WorkflowScheduleNotFound
         | C::ClinicNotFound
         | C::DriverNotFound
+        | C::PositionNotFound
         | C::LogisticsTaskNotFound
         | C::PickupRecurrenceNotFound
         | C::RouteNotFound
@@ -394,6 +395,7 @@ const fn texts(code: ErrorCode) -> (&'static str, &'static str) {
         }
         C::PollerNotFound => ("No such poller", "there is no poller with this id"),
         C::ClinicNotFound => ("No such clinic", "there is no clinic with this id, or it is switched off"),
+        C::PositionNotFound => ("No position", "no position of the driver is known"),
         C::DriverNotFound => ("No such driver", "there is no driver with this id, or they are switched off"),
         C::LogisticsTaskNotFound => {
             ("No such delivery or pickup", "there is no delivery or pickup with this id")

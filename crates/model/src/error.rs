@@ -145,6 +145,8 @@ error_codes! {
     ClinicNotFound "clinic.not_found" InvalidRequest;
     /// No such driver in this tenant, or they are switched off.
     DriverNotFound "driver.not_found" InvalidRequest;
+    /// No position of the driver is stored.
+    PositionNotFound "position.not_found" InvalidRequest;
     /// No such delivery or pickup in this tenant.
     LogisticsTaskNotFound "logistics_task.not_found" InvalidRequest;
     /// No such rule of pickups in this tenant.

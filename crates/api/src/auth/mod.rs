@@ -13,6 +13,7 @@ pub(crate) mod portal;
 mod role;
 pub mod token;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
@@ -20,6 +21,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use governor::clock::Clock as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::HeaderMap;
@@ -43,6 +46,16 @@ pub const CACHE_FOR: Duration = Duration::from_secs(5);
 const MAX_CACHED: usize = 10_000;
 /// A burst is as much as two seconds allow.
 const TWICE: NonZeroU32 = NonZeroU32::new(2).unwrap();
+
+/// Who calls an operation, by how they can show their token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Caller {
+    /// A program of ours or of a customer.
+    #[default]
+    Program,
+    /// An app on a phone that knows user names and passwords, and parameters of its own.
+    PhoneApp,
+}
 
 /// The person whose token it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +99,8 @@ pub struct Permit<G: Grant> {
     pub(crate) person: Option<Person>,
     /// What it is limited to, when it is a token for the receiving side.
     pub(crate) portal: Option<PortalScope>,
+    /// Rooms of live updates that the token names.
+    pub(crate) rooms: Vec<Room>,
     grant: PhantomData<G>,
 }
 
@@ -102,6 +117,7 @@ impl<S: Sync, G: Grant> FromRequestParts<S> for Permit<G> {
             role: identity.role,
             person: identity.person.clone(),
             portal: identity.portal.clone(),
+            rooms: identity.rooms.clone(),
             grant: PhantomData,
         })
     }
@@ -180,9 +196,10 @@ impl TokenCache {
         &self,
         store: &Store,
         headers: &HeaderMap,
+        caller: Caller,
         now: Timestamp,
     ) -> Result<Identity, Problem> {
-        self.authenticate_token(store, bearer(headers)?, now).await
+        self.authenticate_token(store, &credential(headers, caller)?, now).await
     }
 
     /// Says whose token it is.
@@ -263,17 +280,26 @@ fn into_portal(row: PortalTokenRow) -> Identity {
     }
 }
 
-/// Takes the token out of `authorization: Bearer …`.
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+/// Takes the token out of `authorization: Bearer …`; of a phone's app also out of the password of `Basic …`.
+fn credential(headers: &HeaderMap, caller: Caller) -> Result<Cow<'_, str>, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or_else(|| Problem::new(ErrorCode::AuthMissing))?;
     if values.next().is_some() {
         return Err(Problem::new(ErrorCode::AuthInvalid).with_detail("more than one authorization header"));
     }
     let invalid = || Problem::new(ErrorCode::AuthInvalid);
-    let (scheme, token) = value.to_str().map_err(|_| invalid())?.split_once(' ').ok_or_else(invalid)?;
-    let token = token.trim_matches(' ');
-    if scheme.eq_ignore_ascii_case("bearer") && is_fit(token) { Ok(token) } else { Err(invalid()) }
+    let (scheme, text) = value.to_str().map_err(|_| invalid())?.split_once(' ').ok_or_else(invalid)?;
+    let text = text.trim_matches(' ');
+    let token = if scheme.eq_ignore_ascii_case("bearer") {
+        Cow::Borrowed(text)
+    } else if scheme.eq_ignore_ascii_case("basic") && caller == Caller::PhoneApp {
+        let pair = STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let password = pair.as_deref().and_then(|pair| pair.split_once(':')).map(|(_, password)| password);
+        Cow::Owned(password.ok_or_else(invalid)?.to_owned())
+    } else {
+        return Err(invalid());
+    };
+    if is_fit(&token) { Ok(token) } else { Err(invalid()) }
 }
 
 /// Whether a text can be a token at all.

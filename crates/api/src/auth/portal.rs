@@ -68,7 +68,7 @@ pub(crate) fn check(scope: Option<&PortalScope>, endpoint_id: &str) -> Result<()
     }
 }
 
-/// Under which name a portal token keeps an idempotency key: what others were answered is not for it.
+/// Under which name a portal token or a member's keeps an idempotency key: what others were answered is not for it.
 pub(crate) fn key_of(token_id: &str, key: &str) -> String {
     format!("{token_id}/{key}")
 }

@@ -15,7 +15,7 @@ pub enum Role {
     Emitter,
     /// Reads everything but tokens.
     Viewer,
-    /// Receives live updates of its own rooms, and sends what the configuration lets it.
+    /// Receives live updates of its own rooms, and sends what the configuration lets it, and positions of its driver.
     Member,
     /// Looks after endpoints from the receiving side; see `portal`.
     Portal,
@@ -69,7 +69,10 @@ impl Role {
                     | Permission::CatalogueRead
                     | Permission::LiveJoin
             ),
-            Self::Member => matches!(permission, Permission::LiveJoin),
+            Self::Member => matches!(
+                permission,
+                Permission::LiveJoin | Permission::TrackingWrite | Permission::TrackingRead
+            ),
             Self::Viewer => matches!(
                 permission,
                 Permission::EventsRead
@@ -82,6 +85,7 @@ impl Role {
                     | Permission::WorkflowsRead
                     | Permission::TasksRead
                     | Permission::LogisticsRead
+                    | Permission::TrackingRead
                     | Permission::LiveJoin
             ),
         }
@@ -159,6 +163,11 @@ permissions! {
     LogisticsWrite "logistics:write";
     /// Read clinics, drivers, deliveries, pickups, routes and invoices.
     LogisticsRead "logistics:read";
+    /// Send positions of drivers; a member's token those of its own driver alone.
+    TrackingWrite "tracking:write";
+    /// Read positions and figures of drivers; a member's token those of its own driver, and where a driver is who is on the
+    /// way to its own clinic.
+    TrackingRead "tracking:read";
     /// Receive live updates.
     LiveJoin "live:join";
     /// Create, list and revoke tokens.

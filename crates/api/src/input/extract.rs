@@ -72,13 +72,18 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             return Err(Problem::new(ErrorCode::RequestUnsupportedMediaType)
                 .with_detail("send the body as content-type: application/json"));
         }
-        serde_json::from_slice(&body).map(|value| Self(Some(value))).map_err(|error| {
-            let detail = format!("not JSON: line {}, column {}", error.line(), error.column());
-            Problem::new(ErrorCode::RequestMalformed)
-                .with_detail("the body is not valid JSON")
-                .with_errors(vec![FieldError::new("", "malformed", detail)])
-        })
+        parse_json(&body).map(|value| Self(Some(value)))
     }
+}
+
+/// Reads a body that must be JSON.
+pub(crate) fn parse_json(body: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
+        let detail = format!("not JSON: line {}, column {}", error.line(), error.column());
+        Problem::new(ErrorCode::RequestMalformed)
+            .with_detail("the body is not valid JSON")
+            .with_errors(vec![FieldError::new("", "malformed", detail)])
+    })
 }
 
 /// Reads the whole body, within the route's limit.

@@ -16,7 +16,7 @@ use url::form_urlencoded;
 
 use crate::problem::Problem;
 
-pub(crate) use extract::{Id, JsonBody, Query, read_bytes};
+pub(crate) use extract::{Id, JsonBody, Query, parse_json, read_bytes};
 pub(crate) use kind::{Faults, Field, Kind, Text, object_schema};
 
 /// Values that were read, and the faults met on the way.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use trunkline_model::ErrorCode;
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::auth::Caller;
 use crate::auth::portal::Access;
 use crate::problem::{MEDIA_TYPE, ProblemBody, status_of};
 
@@ -83,6 +84,11 @@ pub(crate) fn document(operations: &[Operation]) -> Value {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "An API token, `tlk_…`, with a tenant and a role."
+                },
+                "password": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "The same token as the password of any user name, for apps on phones."
                 }
             }
         }
@@ -108,7 +114,10 @@ fn describe(operation: &Operation, components: &mut Components) -> Value {
     }
     match operation.permission {
         Some(permission) => {
-            described["security"] = json!([{ "token": [] }]);
+            described["security"] = match operation.caller {
+                Caller::Program => json!([{ "token": [] }]),
+                Caller::PhoneApp => json!([{ "token": [] }, { "password": [] }]),
+            };
             described["x-permission"] = permission.as_str().into();
             if operation.portal != Access::Closed {
                 described["x-portal"] = true.into();

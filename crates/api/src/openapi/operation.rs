@@ -9,7 +9,7 @@ use trunkline_model::ErrorCode;
 
 use super::{Components, Described};
 use crate::auth::portal::Access;
-use crate::auth::{Grant, Permission};
+use crate::auth::{Caller, Grant, Permission};
 use crate::guard::{Rule, guard};
 use crate::input::{Field, object_schema};
 use crate::state::ApiState;
@@ -84,6 +84,8 @@ pub(crate) struct Operation {
     pub(crate) permission: Option<Permission>,
     /// How far tokens for the receiving side may call it.
     pub(crate) portal: Access,
+    /// By whom it is called, usually.
+    pub(crate) caller: Caller,
     /// Schemas of the parameters in the path, in their order.
     pub(crate) path_schemas: Vec<Value>,
     pub(crate) query: &'static [Field],
@@ -105,6 +107,7 @@ impl Operation {
             about: "",
             permission: None,
             portal: Access::Closed,
+            caller: Caller::Program,
             path_schemas: Vec::new(),
             query: &[],
             takes_if_match: false,
@@ -167,6 +170,11 @@ impl Operation {
         Self { portal, ..self }
     }
 
+    /// Says that apps on phones call it, which show their token as a password and have parameters of their own.
+    pub(crate) fn for_phone_apps(self) -> Self {
+        Self { caller: Caller::PhoneApp, ..self }
+    }
+
     /// Describes the id in the path by its prefix.
     pub(crate) fn id_of(self, prefix: &str) -> Self {
         let pattern = format!("^{prefix}[0-9a-f]{{32}}$");
@@ -219,7 +227,7 @@ impl Operation {
             codes.extend([C::RequestInvalid, C::AuthMissing, C::AuthInvalid, C::AuthForbidden]);
             codes.extend([C::RequestRateLimited, C::StoreUnavailable]);
         }
-        if self.method != Method::GET {
+        if self.method != Method::GET || self.caller == Caller::PhoneApp {
             codes.extend([C::HubDraining, C::StoreFull]);
         }
         if self.takes_idempotency_key() {
@@ -239,7 +247,7 @@ impl Operation {
         let handler = match self.permission {
             None => self.handler,
             Some(permission) => {
-                let rule = Rule { permission, portal: self.portal, query: self.query };
+                let rule = Rule { permission, portal: self.portal, query: self.query, caller: self.caller };
                 self.handler.route_layer(from_fn_with_state((state.clone(), rule), guard))
             }
         };

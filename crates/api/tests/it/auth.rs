@@ -68,6 +68,8 @@ fn roles_with(permission: &str) -> &'static [&'static str] {
         | "tasks:write" => &["admin", "operator"],
         "workflows:read" | "tasks:read" | "endpoints:read" | "deliveries:read" | "inbound:read"
         | "dead_letters:read" | "logistics:read" | "status:read" => &["admin", "operator", "viewer"],
+        "tracking:write" => &["admin", "operator", "member"],
+        "tracking:read" => &["admin", "operator", "viewer", "member"],
         "live:join" => &["admin", "operator", "emitter", "viewer", "member"],
         other => panic!("no rule for {other}"),
     }

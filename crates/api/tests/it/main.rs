@@ -23,6 +23,7 @@ mod resources;
 mod search;
 mod stream;
 mod tasks;
+mod tracking;
 mod trial;
 mod undelivered;
 mod webhook_kinds;

@@ -146,7 +146,7 @@ async fn list(
     Ok(json(StatusCode::OK, &page))
 }
 
-async fn find(state: &ApiState, tenant: &Tenant, id: &str) -> Result<DriverRow, Problem> {
+pub(super) async fn find(state: &ApiState, tenant: &Tenant, id: &str) -> Result<DriverRow, Problem> {
     driver_get(state.store(), tenant, id).await?.ok_or_else(|| Problem::new(ErrorCode::DriverNotFound))
 }
 

@@ -1,4 +1,4 @@
-//! `/api/v1/clinics`, `/api/v1/drivers`, `/api/v1/logistics/tasks`, `/api/v1/pickups`, `/api/v1/routes` and
+//! `/api/v1/clinics`, `/api/v1/drivers` with their positions, `/api/v1/logistics/tasks`, `/api/v1/pickups`, `/api/v1/routes` and
 //! `/api/v1/invoices`: deliveries and pickups. The rules are those of the crate `logistics`; here requests are read and
 //! answers are written.
 
@@ -6,7 +6,9 @@ mod clinics;
 mod drivers;
 mod fields;
 mod invoices;
+mod phones;
 mod pickups;
+pub(crate) mod positions;
 mod rounds;
 mod shown;
 mod tasks;
@@ -28,6 +30,8 @@ const CREATED_HEADERS: &[(&str, &str)] =
 pub(super) fn operations() -> Vec<Operation> {
     let mut all = clinics::operations();
     all.extend(drivers::operations());
+    all.extend(positions::operations());
+    all.extend(phones::operations());
     all.extend(tasks::operations());
     all.extend(pickups::operations());
     all.extend(rounds::operations());

@@ -105,6 +105,14 @@ struct RouteAnswer {
     created_at: String,
     #[schema(format = DateTime)]
     updated_at: String,
+    /// When the driver set out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String, format = DateTime)]
+    started_at: Option<String>,
+    /// When it was completed or cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String, format = DateTime)]
+    ended_at: Option<String>,
 }
 
 /// One stop.
@@ -141,6 +149,8 @@ impl From<&RouteRow> for RouteAnswer {
             status: row.status.as_str(),
             created_at: row.created_at.to_rfc3339(),
             updated_at: row.updated_at.to_rfc3339(),
+            started_at: row.started_at.map(Timestamp::to_rfc3339),
+            ended_at: row.ended_at.map(Timestamp::to_rfc3339),
         }
     }
 }
