@@ -1,7 +1,8 @@
-//! What live connections ask of the rest of the hub: who somebody is, and whether an event may be stored. A seam, so that the
+//! What live connections ask of the rest of the hub: who somebody is, whether an event may be stored, and what becomes of positions. A seam, so that the
 //! rules for tokens and events stay in one place, and tests stand in for it.
 
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 use trunkline_model::{ErrorCode, Event, FieldError};
 
 use crate::principal::Principal;
@@ -40,4 +41,12 @@ pub trait Door: Send + Sync + 'static {
 
     /// Holds an event against the limits and the catalogue before it is stored.
     fn judge(&self, event: Event) -> BoxFuture<'_, Result<Event, Refusal>>;
+
+    /// Takes positions of a driver; gives an object with the `items` that say what became of each.
+    fn take_positions<'a>(
+        &'a self,
+        principal: &'a Principal,
+        driver_id: &'a str,
+        positions: Value,
+    ) -> BoxFuture<'a, Result<Value, Refusal>>;
 }

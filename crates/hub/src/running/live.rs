@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use trunkline_api::ApiState;
+use serde_json::Value;
 use trunkline_api::auth::{Identity, Role};
 use trunkline_api::problem::Problem;
+use trunkline_api::{ApiState, PositionSender};
 use trunkline_config::LiveSettings;
 use trunkline_live::{
     Credential, Door, Live, LiveLimits, LiveMetrics, LiveOptions, Principal, Reach, Refusal, Rules,
@@ -45,6 +46,24 @@ impl Door for ApiDoor {
 
     fn judge(&self, event: Event) -> BoxFuture<'_, Result<Event, Refusal>> {
         Box::pin(async move { self.0.judge_event(event).await.map_err(|problem| refusal(&problem)) })
+    }
+
+    fn take_positions<'a>(
+        &'a self,
+        principal: &'a Principal,
+        driver_id: &'a str,
+        positions: Value,
+    ) -> BoxFuture<'a, Result<Value, Refusal>> {
+        let sender = PositionSender {
+            tenant: &principal.tenant,
+            role: principal.role,
+            user: principal.user.as_deref(),
+            rooms: &principal.rooms,
+        };
+        Box::pin(async move {
+            let taken = self.0.take_positions(sender, driver_id, positions).await;
+            taken.map_err(|problem| refusal(&problem))
+        })
     }
 }
 

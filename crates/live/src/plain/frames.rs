@@ -34,6 +34,10 @@ struct Raw<'a> {
     after: Option<&'a RawValue>,
     #[serde(borrow, default)]
     event: Option<&'a RawValue>,
+    #[serde(default)]
+    driver_id: Option<String>,
+    #[serde(default)]
+    positions: Option<Value>,
 }
 
 /// A number or a text by which a client knows the answer to a frame.
@@ -48,6 +52,7 @@ pub(super) enum Wish<'a> {
     Subscribe(Vec<(Room, Option<Place>)>),
     Unsubscribe(Vec<Room>),
     Publish(&'a RawValue),
+    Positions { driver_id: String, positions: Value },
     Ping,
 }
 
@@ -126,9 +131,14 @@ fn read_wish(raw: Raw<'_>, n_shards: Shard) -> Result<Wish<'_>, Vec<FieldError>>
         "publish" => {
             raw.event.map(Wish::Publish).ok_or_else(|| required("/event", "what shall be published"))
         }
+        "positions" => match (raw.driver_id, raw.positions) {
+            (Some(driver_id), Some(positions)) => Ok(Wish::Positions { driver_id, positions }),
+            (None, _) => Err(required("/driver_id", "whose positions they are")),
+            (_, None) => Err(required("/positions", "where the driver is")),
+        },
         "ping" => Ok(Wish::Ping),
         _ => {
-            let detail = "must be auth, subscribe, unsubscribe, publish or ping";
+            let detail = "must be auth, subscribe, unsubscribe, publish, positions or ping";
             Err(vec![FieldError::new("/type", "unknown", detail)])
         }
     }
@@ -224,6 +234,11 @@ pub(super) enum Sent<'a> {
         event_id: &'a str,
         seq: Seq,
         shard: Shard,
+    },
+    PositionsTaken {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a FrameId>,
+        items: &'a Value,
     },
     Heartbeat {
         at: &'a Place,

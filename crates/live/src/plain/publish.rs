@@ -1,4 +1,4 @@
-//! Events that clients send: a driver's position, an acknowledgement. They are stored as any other event, and acknowledged when they
+//! Events that clients send, such as an acknowledgement, and positions of drivers. Events are stored as any other event, and acknowledged when they
 //! are on disk.
 //!
 //! Who may emit events anyway sends whatever they may emit. Everybody else sends the types that a rule opens to their role, about
@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 use trunkline_model::cloudevents::{Defaults, parse_structured};
 use trunkline_model::{Coded as _, ErrorCode, Event, EventId, FieldError};
@@ -30,6 +31,22 @@ impl Session<'_> {
                 self.live.metrics.published.inc();
                 let (seq, shard) = (place.seq, place.shard);
                 let frame = Sent::Published { id: id.as_ref(), event_id: &event_id, seq, shard }.to_message();
+                self.send(frame).await
+            }
+            Err(refusal) => self.refuse(id.as_ref(), &refusal).await,
+        }
+    }
+
+    /// Takes positions of a driver the way that they come over HTTP, too.
+    pub(super) async fn take_positions(
+        &mut self,
+        id: Option<FrameId>,
+        driver_id: &str,
+        positions: Value,
+    ) -> Result<(), Ending> {
+        match self.live.door.take_positions(&self.principal, driver_id, positions).await {
+            Ok(taken) => {
+                let frame = Sent::PositionsTaken { id: id.as_ref(), items: &taken["items"] }.to_message();
                 self.send(frame).await
             }
             Err(refusal) => self.refuse(id.as_ref(), &refusal).await,

@@ -245,6 +245,7 @@ impl Session<'_> {
             Wish::Subscribe(rooms) => self.subscribe(id, rooms).await,
             Wish::Unsubscribe(rooms) => self.unsubscribe(id, &rooms).await,
             Wish::Publish(event) => self.publish(id, event).await,
+            Wish::Positions { driver_id, positions } => self.take_positions(id, &driver_id, positions).await,
         }
     }
 

@@ -78,3 +78,27 @@ fn nobody_sends_what_is_not_theirs() {
         hub.stop().await;
     });
 }
+
+#[test]
+fn positions_are_taken_for_whom_it_may_be() {
+    for_each_store(async |test| {
+        let hub = Hub::start(&test.store).await;
+        let mut driver = Client::with_token(hub.addr, "driver").await;
+        let positions = json!([{ "lat": 1.5, "lon": 2.5 }, { "lat": 1.6, "lon": 2.5 }]);
+        driver.send(json!({ "type": "positions", "id": 7, "driver_id": "7", "positions": positions })).await;
+        let taken = driver.next().await;
+        let items = json!([{ "status": "accepted" }, { "status": "accepted" }]);
+        assert_eq!(taken, json!({ "type": "positions_taken", "id": 7, "items": items }));
+        let one = json!({ "lat": 1.5, "lon": 2.5 });
+        driver.send(json!({ "type": "positions", "driver_id": "8", "positions": one })).await;
+        assert_eq!(driver.next().await["code"], "driver.not_found");
+        for bad in [
+            json!({ "type": "positions", "positions": one }),
+            json!({ "type": "positions", "driver_id": "7" }),
+        ] {
+            driver.send(bad).await;
+            assert_eq!(driver.next().await["code"], "request.invalid");
+        }
+        hub.stop().await;
+    });
+}
