@@ -275,9 +275,8 @@ impl Rig {
         };
         let ended = tokio::time::timeout(PATIENCE, ended).await;
         let row = self.row(id).await;
-        if ended.is_err() {
-            panic!("it does not end: {row:#?}\n{:#?}\n{:#?}", self.records(id).await, engine.state(id));
-        }
+        let (records, state) = (self.records(id).await, engine.state(id));
+        assert!(ended.is_ok(), "it does not end: {row:#?}\n{records:#?}\n{state:#?}");
         row
     }
 
