@@ -12,6 +12,7 @@ use trunkline_connect::EgressPolicy;
 use trunkline_dispatch::endpoint::LocalKinds;
 use trunkline_journal::Journal;
 use trunkline_logistics::ledger::Ledger;
+use trunkline_logistics::tracking::EtaChain;
 use trunkline_model::{PerTenant, Timestamp};
 use trunkline_store::Store;
 
@@ -75,6 +76,8 @@ pub struct ApiParts {
     pub workflows: trunkline_flow::engine::Engine,
     /// Whoever keeps the books.
     pub ledger: Arc<dyn Ledger>,
+    /// Whoever knows how long ways take.
+    pub eta: Arc<EtaChain>,
     /// The event catalogue.
     pub catalogue: EventCatalogue,
     /// Where endpoints may point.

@@ -67,6 +67,11 @@ impl<T> PerTenant<T> {
         Self { shared, own: Arc::new(own.into_iter().collect()) }
     }
 
+    /// What holds for every tenant that has nothing of its own, and for what belongs to no tenant.
+    pub fn shared(&self) -> &T {
+        &self.shared
+    }
+
     /// What holds for a tenant.
     pub fn of(&self, tenant: &Tenant) -> &T {
         self.own.get(tenant).unwrap_or(&self.shared)

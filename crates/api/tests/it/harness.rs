@@ -272,6 +272,7 @@ impl Hub {
             deliveries: Arc::clone(&engines) as Arc<dyn Deliveries>,
             rejudge: Arc::clone(&engines) as Arc<dyn Rejudge>,
             ledger: Arc::new(trunkline_logistics::ledger::OwnLedger),
+            eta: Arc::default(),
             catalogue: catalogue.clone(),
             egress: EgressPolicy::default().into(),
             sending: Sending::default(),

@@ -437,3 +437,38 @@ async fn another_tenant_has_drivers_of_its_own() {
         ["off_shift"]
     );
 }
+
+#[tokio::test]
+async fn when_the_driver_will_be_there_is_estimated_and_its_source_named() {
+    let (hub, route) = planned().await;
+    let path = format!("{route}/eta");
+    assert_eq!(hub.get(&path).await.code(), "logistics.state_conflict");
+    hub.post(&format!("{route}/start"), &json!({})).await;
+    hub.clock.advance(Duration::from_mins(1));
+    assert_eq!(hub.get(&path).await.code(), "position.not_found");
+    hub.post(POSITIONS, &position(-1_000.0, &at(&hub, 0))).await;
+    let eta = hub.get(&path).await;
+    let items = eta.body["items"].as_array().unwrap();
+    assert_eq!(
+        (items.len(), &items[0]["source"], &items[0]["fallback"]),
+        (2, &json!("straight_line"), &json!(false))
+    );
+    let time = |item: &Value| Timestamp::parse_rfc3339(item["at"].as_str().unwrap()).unwrap().as_secs();
+    let now = hub.clock.now().as_secs();
+    assert!((120..400).contains(&(time(&items[0]) - now)), "{}", eta.text);
+    assert!((time(&items[1]) - time(&items[0])) > 300, "the stop takes time, too: {}", eta.text);
+
+    let clinic_b = member(&hub, "reception", &["clinic:b"]).await;
+    let theirs = read(&hub, &path, &clinic_b).await;
+    let shown: Vec<_> =
+        theirs.body["items"].as_array().unwrap().iter().map(|item| item["number"].clone()).collect();
+    assert_eq!(shown, [json!(2)]);
+    for token in [&member(&hub, "desk", &["clinic:c"]).await, &member(&hub, "eve", &[]).await, hub.stranger()]
+    {
+        assert_eq!(read(&hub, &path, token).await.code(), "route.not_found");
+    }
+    assert_eq!(
+        read(&hub, &path, &member(&hub, "dana", &[]).await).await.body["items"].as_array().map(Vec::len),
+        Some(2)
+    );
+}

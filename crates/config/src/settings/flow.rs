@@ -109,12 +109,17 @@ fn read_secrets(section: &mut Section<'_>) -> Vec<FlowSecret> {
     secrets
 }
 
-fn check(section: &mut Section<'_>, key: &str, origin: Origin, value: &SecretRef) {
+/// Warns of a secret that stands in the file itself.
+pub(super) fn warn_of_literal(section: &mut Section<'_>, key: &str, origin: Origin, value: &SecretRef) {
     if let SecretRef::Literal(_) = value {
         let problem = "is a secret written into the configuration file";
         let fix = "keep it in a variable (`env:NAME`) or a file of its own (`file:PATH`)";
-        section.warn(key, origin.clone(), Problem::new(problem, fix));
+        section.warn(key, origin, Problem::new(problem, fix));
     }
+}
+
+fn check(section: &mut Section<'_>, key: &str, origin: Origin, value: &SecretRef) {
+    warn_of_literal(section, key, origin.clone(), value);
     match value.resolve(&section.scope.env) {
         Ok(secret) if secret.expose().len() < MIN_SECRET_BYTES => {
             let problem =

@@ -12,6 +12,7 @@
 //! listen last, so whoever connects finds everything ready. Engines stop before the leases are given back, and the store is
 //! closed last: nothing can commit after it.
 
+mod eta;
 mod exits;
 mod figures;
 mod live;
@@ -49,6 +50,7 @@ use trunkline_journal::ownership::{self, Ownership, OwnershipOptions};
 use trunkline_journal::retention::{self, RetentionOptions, TenantLimits};
 use trunkline_live::{Live, LiveMetrics, Rules};
 use trunkline_logistics::ledger::OwnLedger;
+use trunkline_logistics::tracking::EtaChain;
 use trunkline_logistics::upkeep::{self, UpkeepOptions};
 use trunkline_model::{Clock, PerTenant, Secret, SystemClock, Tenant};
 use trunkline_packs::PackSet;
@@ -89,6 +91,7 @@ struct Engines {
     stop_replays: CancellationToken,
     logistics: JoinHandle<()>,
     stop_logistics: CancellationToken,
+    eta: Arc<EtaChain>,
     catalogue: EventCatalogue,
     packs: JoinHandle<()>,
     stop_packs: CancellationToken,
@@ -194,6 +197,7 @@ fn start_engines(
         },
         CancellationToken::new(),
     );
+    let eta = eta::chain(&settings.logistics, env, &transport, &egress)?;
     let outbound = Outbound { transport: transport.clone(), policy: egress.clone() };
     let calls = RealWorldOptions {
         user_agent,
@@ -250,6 +254,7 @@ fn start_engines(
         stop_replays,
         logistics,
         stop_logistics,
+        eta,
         catalogue,
         packs,
         stop_packs,
@@ -329,6 +334,7 @@ async fn open_doors(
         rejudge: seam,
         workflows: engines.workflows.clone(),
         ledger: Arc::new(OwnLedger),
+        eta: Arc::clone(&engines.eta),
         catalogue: engines.catalogue.clone(),
         egress,
         sending: Sending {

@@ -10,15 +10,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use trunkline_logistics::operations::Cause;
 use trunkline_logistics::operations::tracking::{
-    MAX_POSITIONS, Taken, marks_of, positions_take, routes_ahead,
+    MAX_POSITIONS, Taken, marks_of, positions_take, route_eta, routes_ahead,
 };
 use trunkline_logistics::tracking::{Figures, Mark, Sample};
 use trunkline_model::{DriverId, ErrorCode, FieldError, Room, Tenant, Timestamp};
-use trunkline_store::tables::logistics::driver::DriverRow;
+use trunkline_store::tables::logistics::driver::{DriverRow, driver_get};
 use trunkline_store::tables::logistics::driver_day::{DriverDayRow, driver_day_list};
 use trunkline_store::tables::logistics::position::{
     PositionFilter, PositionKey, PositionRow, position_get, position_list,
 };
+use trunkline_store::tables::logistics::route::{route_get, stop_list};
 use trunkline_store::tables::logistics::track::track_get;
 use utoipa::ToSchema;
 
@@ -106,6 +107,13 @@ pub(super) fn operations() -> Vec<Operation> {
             .query(STATISTICS)
             .answer(Answer::json::<StatisticsAnswer>(200, "The figures."))
             .problems(&[C::DriverNotFound]),
+        Operation::get("/api/v1/routes/{id}/eta", "getRouteEta", eta)
+            .about("logistics", "Estimates when the driver will be at the stops that are still to come")
+            .details("Each estimate names its `source`; a token of a clinic sees the stops at that clinic alone.")
+            .permit::<grants::TrackingRead>()
+            .id_of("rte_")
+            .answer(Answer::json::<RouteEtaAnswer>(200, "The estimates."))
+            .problems(&[C::RouteNotFound, C::PositionNotFound, C::LogisticsStateConflict]),
     ]
 }
 
@@ -251,6 +259,43 @@ struct StatisticsAnswer {
     average_speed_mps: Option<f64>,
     /// How long a stop took; null when none was left.
     average_dwell_s: Option<f64>,
+}
+
+/// When the driver will be at one stop.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StopEta)]
+struct StopEtaAnswer {
+    /// Its place in the round, from 1.
+    #[schema(minimum = 1)]
+    number: i64,
+    clinic_id: String,
+    /// When the driver came, who is there now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String, format = DateTime)]
+    arrived_at: Option<String>,
+    /// When they will be there; absent where they are already, and where nobody knows where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String, format = DateTime)]
+    at: Option<String>,
+    /// Who says so: `google_routes`, `osrm` or `straight_line`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String)]
+    source: Option<&'static str>,
+    /// Whether a better source had no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = bool)]
+    fallback: Option<bool>,
+}
+
+/// When the driver will be at the stops of a route.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RouteEta)]
+struct RouteEtaAnswer {
+    /// When the driver was where the estimates begin.
+    #[schema(format = DateTime)]
+    position_at: String,
+    /// The stops that were not left, in order.
+    items: Vec<StopEtaAnswer>,
 }
 
 /// Who asks about a driver, or sends for one.
@@ -433,6 +478,41 @@ async fn get(
     let row = position.ok_or_else(|| Problem::new(ErrorCode::PositionNotFound))?;
     let age_s = state.now().since(row.at).as_secs();
     Ok(json(StatusCode::OK, &NewestPosition { position: row.into(), age_s }))
+}
+
+async fn eta(
+    permit: Permit<grants::TrackingRead>,
+    State(state): State<ApiState>,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    let (asker, not_found) = (Asker::of(&permit), || Problem::new(ErrorCode::RouteNotFound));
+    let route = route_get(state.store(), &permit.tenant, &id).await?.ok_or_else(not_found)?;
+    let driver = driver_get(state.store(), &permit.tenant, route.driver_id.as_str()).await?;
+    let has_all = driver.map_or(asker.role != Role::Member, |driver| asker.has(&driver));
+    let is_shown = |clinic: &str| has_all || asker.has_room("clinic", clinic);
+    if !has_all {
+        let stops = stop_list(state.store(), &route.id).await?;
+        if !stops.iter().any(|stop| stop.departed_at.is_none() && is_shown(stop.clinic_id.as_str())) {
+            return Err(not_found());
+        }
+    }
+    let found =
+        route_eta(state.store(), &permit.tenant, &id, &state.eta, state.now()).await.map_err(refused)?;
+    let found = found.ok_or_else(|| Problem::new(ErrorCode::PositionNotFound))?;
+    let items = found
+        .stops
+        .into_iter()
+        .filter(|(stop, _)| is_shown(stop.clinic_id.as_str()))
+        .map(|(stop, eta)| StopEtaAnswer {
+            number: stop.number,
+            clinic_id: stop.clinic_id.into_string(),
+            arrived_at: stop.arrived_at.map(Timestamp::to_rfc3339),
+            at: eta.as_ref().map(|eta| eta.at.to_rfc3339()),
+            source: eta.as_ref().map(|eta| eta.source),
+            fallback: eta.as_ref().map(|eta| eta.is_fallback),
+        })
+        .collect();
+    Ok(json(StatusCode::OK, &RouteEtaAnswer { position_at: found.position.at.to_rfc3339(), items }))
 }
 
 fn figures_of(row: &DriverDayRow) -> Figures {

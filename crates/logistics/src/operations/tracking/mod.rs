@@ -7,6 +7,7 @@
 //! Positions wait a little for earlier ones. When nothing more comes, [`tracks_settle_due`] settles what waits; it also
 //! ends visits of routes that are over.
 
+mod estimate;
 mod kept;
 mod session;
 
@@ -24,6 +25,7 @@ use crate::Position;
 use crate::tracking::{Fix, Mark, Report, Sample};
 use session::Session;
 
+pub use estimate::{RouteEta, route_eta};
 pub use kept::marks_of;
 
 /// The most positions of one call.

@@ -3,6 +3,9 @@
 //! A provider that fails, is slow or is not configured costs a wait that is bounded, and never the answer. Each answer
 //! names its source, so that whoever shows it can say how good it is.
 
+mod guard;
+mod remote;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,6 +14,9 @@ use std::time::Duration;
 use trunkline_model::Timestamp;
 
 use crate::Position;
+
+pub use guard::Guarded;
+pub use remote::{Remote, Service};
 
 /// How long one provider may take.
 pub const PROVIDER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -142,6 +148,11 @@ impl EtaChain {
                 Err(_) => tracing::debug!(provider = provider.name(), "an estimate takes too long"),
             }
         }
+        self.straight_line(from, to, at)
+    }
+
+    /// Estimates along the straight line alone.
+    pub fn straight_line(&self, from: Position, to: Position, at: Timestamp) -> Eta {
         let takes = self.straight.estimate(from, to);
         let is_fallback = !self.providers.is_empty();
         Eta { takes, at: at.plus(takes), source: STRAIGHT_LINE, is_fallback }
